@@ -1,0 +1,30 @@
+"""Accounts of administrators and representatives."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+
+class Account(AbstractUser):
+    """Somebody who may log in to `/login` or `/appliance`, or use the API by user and password.
+
+    `last_login` stays on the appliance where the log-in was (see `sync.datasync.registry`).
+    """
+
+    display_name = models.CharField("Display name", max_length=150, blank=True)
+    may_use_command_api = models.BooleanField(
+        "Allowed to use the Command API",
+        default=False,
+        help_text="Together with administrator rights: check_health and set_failover_role by user and password.",
+    )
+
+    class Meta(AbstractUser.Meta):
+        verbose_name = "Account"
+        permissions = [
+            ("switch_roles", "May switch the roles of the appliances"),
+            ("establish_relationship", "May establish and break the failover relationship"),
+        ]
+
+    def __str__(self) -> str:
+        return self.display_name or self.username

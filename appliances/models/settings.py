@@ -1,0 +1,87 @@
+"""Settings of the `/login` interface: synchronised ones, and the backup settings, which stay on each appliance."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+from appliances import secrets
+from appliances.choices import SmtpEncryption
+from appliances.models.base import Singleton
+
+
+class EmailConfiguration(Singleton):
+    """How this site sends mail. Synchronised: the primary's replaces the backup's."""
+
+    from_address = models.EmailField("From address", blank=True)
+    relay_host = models.CharField("SMTP relay server", max_length=253, blank=True)
+    relay_port = models.PositiveIntegerField(
+        "Port", default=25, validators=[MinValueValidator(1), MaxValueValidator(65535)]
+    )
+    encryption = models.CharField(
+        "Encryption", max_length=10, choices=SmtpEncryption.choices, default=SmtpEncryption.NONE
+    )
+    username = models.CharField("User name", max_length=200, blank=True)
+    sealed_password = models.BinaryField(editable=False, default=bytes)
+    admin_contacts = models.CharField(
+        "Admin contacts", max_length=2000, blank=True, help_text="E-mail addresses, separated by spaces."
+    )
+
+    class Meta:
+        verbose_name = verbose_name_plural = "Email configuration"
+
+    def __str__(self) -> str:
+        return self.relay_host or "not configured"
+
+    @property
+    def password(self) -> str:
+        """The password for the SMTP server, empty if none is set."""
+        if not self.sealed_password:
+            return ""
+        return secrets.unseal(bytes(self.sealed_password), "email_configuration|1|password").decode()
+
+    @password.setter
+    def password(self, value: str) -> None:
+        self.sealed_password = secrets.seal(value.encode(), "email_configuration|1|password") if value else b""
+
+    @property
+    def recipients(self) -> list[str]:
+        """The addresses that alerts go to."""
+        return self.admin_contacts.split()
+
+
+class ApiConfiguration(Singleton):
+    """Which APIs are open. Synchronised."""
+
+    enable_xml_api = models.BooleanField("Enable XML API", default=True)
+
+    class Meta:
+        verbose_name = verbose_name_plural = "API configuration"
+
+    def __str__(self) -> str:
+        return "API configuration"
+
+
+class BackupSettings(Singleton):
+    """Settings in force only while this appliance is the backup. Never synchronised (guide, best practices)."""
+
+    enable_backup_operations = models.BooleanField(
+        "Enable Backup Operations",
+        default=True,
+        help_text="Probing of the primary and automatic data-syncs, while this appliance is the backup.",
+    )
+    data_sync_interval = models.DurationField(
+        "Automatic Data-Sync Interval",
+        default=dt.timedelta(minutes=15),
+        validators=[MinValueValidator(dt.timedelta(minutes=1)), MaxValueValidator(dt.timedelta(days=7))],
+        help_text="Time from the start of one data-sync to the start of the next: hh:mm:ss, "
+        "from one minute to seven days.",
+    )
+
+    class Meta:
+        verbose_name = verbose_name_plural = "Backup settings"
+
+    def __str__(self) -> str:
+        return "Backup settings"

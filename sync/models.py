@@ -1,0 +1,177 @@
+"""What happened between the appliances, and the durable role state. Never edited by hand, never synchronised."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from appliances.choices import (
+    ChangeKind,
+    ChangeStatus,
+    ChangeStep,
+    OperationKind,
+    ProbeOutcome,
+    Role,
+    Severity,
+    State,
+    SyncStage,
+    SyncStatus,
+    SyncTrigger,
+)
+from appliances.models.base import Singleton
+
+
+class RoleJournal(Singleton):
+    """The durable role state of this appliance: `sync.rules.facts.RoleState` as a row.
+
+    `head_seq` is moved by database triggers on every change of a synchronised settings table.
+    `sync.journal` alone reads and writes this row.
+    """
+
+    state = models.CharField(max_length=20, choices=State.choices, default=State.NONE)
+    parity = models.PositiveSmallIntegerField(default=0)
+    term = models.BigIntegerField(default=0)
+    own_term = models.BigIntegerField(default=-1)
+    head_term = models.BigIntegerField(default=0)
+    head_seq = models.BigIntegerField(default=0)
+    base_head_term = models.BigIntegerField(default=0)
+    base_head_seq = models.BigIntegerField(default=0)
+    op_kind = models.CharField(max_length=10, choices=OperationKind.choices, blank=True)
+    op_term = models.BigIntegerField(default=-1)
+    op_number = models.BigIntegerField(default=0)
+    op_new_term = models.BigIntegerField(default=0)
+    op_final_sync = models.BooleanField(default=False)
+    op_counter = models.BigIntegerField(default=0)
+    last_op_term = models.BigIntegerField(default=-1)
+    last_op_number = models.BigIntegerField(default=0)
+    initialised = models.BooleanField(default=False)
+    superseded_by = models.BigIntegerField(null=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"{self.state} term {self.term}"
+
+
+class PeerView(Singleton):
+    """The latest that is known of the peer: one row, written by every probe and every accepted message.
+
+    `status` is the peer's last STATUS as sent (see `sync.peer.messages.Status`); `answered_at` its wall-clock time for
+    display; `answered_boottime` the CLOCK_BOOTTIME seconds of the *send* time of the last answered probe.
+    """
+
+    status = models.JSONField(default=dict)
+    answered_at = models.DateTimeField(null=True)
+    answered_boottime = models.FloatField(null=True)
+    probed_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=10, choices=ProbeOutcome.choices, blank=True)
+    detail = models.CharField(max_length=300, blank=True)
+    latency_seconds = models.FloatField(null=True)
+    consecutive_failures = models.PositiveIntegerField(default=0)
+    same_role_polls = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.outcome or "never probed"
+
+
+class RoleChange(models.Model):
+    """The readable record of a role change. It never drives: the role journal does."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=12, choices=ChangeKind.choices)
+    target_role = models.CharField("Becomes", max_length=10, choices=Role.choices)
+    want_final_sync = models.BooleanField("With data-sync first", default=False)
+    without_peer = models.BooleanField("Even if the peer cannot be contacted", default=False)
+    requested_by = models.CharField("Requested by", max_length=200)
+    requested_at = models.DateTimeField("Requested", auto_now_add=True)
+    finished_at = models.DateTimeField("Finished", null=True)
+    status = models.CharField(max_length=10, choices=ChangeStatus.choices, default=ChangeStatus.RUNNING)
+    step = models.CharField(max_length=12, choices=ChangeStep.choices, default=ChangeStep.REQUESTED)
+    reason = models.CharField(max_length=500, blank=True)
+    op_term = models.BigIntegerField(null=True)
+    op_number = models.BigIntegerField(null=True)
+
+    class Meta:
+        verbose_name = "Role change"
+        ordering = ["-requested_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["status"], condition=Q(status=ChangeStatus.RUNNING), name="one_running_role_change"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"become {self.target_role}: {self.get_status_display()}"
+
+
+class StatusEvent(models.Model):
+    """One line of Status History. Written by `sync.history` only."""
+
+    at = models.DateTimeField("Time", auto_now_add=True, db_index=True)
+    severity = models.CharField(max_length=10, choices=Severity.choices, default=Severity.INFO)
+    event = models.CharField("Event", max_length=60)
+    sentence = models.CharField("What happened", max_length=1000)
+    role = models.CharField("Role then", max_length=10, choices=Role.choices)
+    term = models.BigIntegerField("Term")
+    evidence = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name = "Status event"
+        verbose_name_plural = "Status history"
+        ordering = ["-at", "-id"]
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+class SyncRun(models.Model):
+    """One data-sync, with its progress while it runs and its figures afterwards.
+
+    At most one runs at a time; `owner` and `heartbeat_at` are its lease.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    trigger = models.CharField(max_length=12, choices=SyncTrigger.choices)
+    status = models.CharField(max_length=10, choices=SyncStatus.choices, default=SyncStatus.RUNNING)
+    stage = models.CharField(max_length=10, choices=SyncStage.choices, default=SyncStage.MANIFEST)
+    started_at = models.DateTimeField("Started", auto_now_add=True)
+    finished_at = models.DateTimeField("Finished", null=True)
+    reflects_at = models.DateTimeField("Reflects the primary at", null=True)
+    owner = models.CharField(max_length=64, blank=True)
+    heartbeat_at = models.DateTimeField(null=True)
+    rows_total = models.BigIntegerField(default=0)
+    rows_done = models.BigIntegerField(default=0)
+    blobs_total = models.BigIntegerField(default=0)
+    blobs_done = models.BigIntegerField(default=0)
+    bytes_total = models.BigIntegerField(default=0)
+    bytes_done = models.BigIntegerField(default=0)
+    rows_sent = models.BigIntegerField("Rows sent to the primary", default=0)
+    blobs_sent = models.BigIntegerField("Files sent to the primary", default=0)
+    head_term = models.BigIntegerField(null=True)
+    head_seq = models.BigIntegerField(null=True)
+    code = models.CharField(max_length=60, blank=True)
+    message = models.CharField(max_length=1000, blank=True)
+
+    class Meta:
+        verbose_name = "Data-sync"
+        ordering = ["-started_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["status"], condition=Q(status=SyncStatus.RUNNING), name="one_running_data_sync"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_status_display()} {self.started_at:%Y-%m-%d %H:%M:%S}"
+
+
+class Nonce(models.Model):
+    """A nonce or challenge of the wire: a used request nonce, or a challenge that was given out and not yet used."""
+
+    value = models.CharField(max_length=64, primary_key=True)
+    is_challenge = models.BooleanField(default=False)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.value

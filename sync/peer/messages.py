@@ -1,0 +1,224 @@
+"""Every message between the two appliances: one frozen dataclass a request and a reply, parsed strictly.
+
+The body of a message is JSON. `parse` accepts exactly the fields of the dataclass with exactly their types, so that
+nobody behind it reads a raw dict. Durations are seconds, sizes bytes, moments Unix seconds (UTC).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from enum import Enum
+from functools import cache
+from typing import Any, ClassVar, TypeVar
+
+from sync.errors import PeerMisbehaved
+from sync.rules.facts import Head, Header
+
+PROTOCOL = "peer-v1"
+MAX_MESSAGE_BYTES = 1024 * 1024  # a manifest lists tables and origins, never rows or files
+
+
+@dataclasses.dataclass(frozen=True)
+class Message:
+    """A request or a reply. `path` is where a request is sent; `needs_challenge` marks what changes a role."""
+
+    path: ClassVar[str] = ""
+    needs_challenge: ClassVar[bool] = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Status(Message):
+    """How an appliance is: request and reply alike."""
+
+    path: ClassVar[str] = "status"
+    header: Header
+    guid: str
+    host_name: str
+    site_host_name: str
+    product: str
+    build: str
+    schema: str
+    clock: float
+    free_bytes: int
+    healthy: bool
+    health_message: str
+    backup_operations: bool
+    data_sync_interval: float
+    last_sync_at: float | None
+    last_sync_status: str
+    pins: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Done(Message):
+    """The request was carried out; `header` is the state of the answering appliance afterwards."""
+
+    header: Header
+
+
+@dataclasses.dataclass(frozen=True)
+class ChallengeRequest(Message):
+    """Ask for a challenge, which makes the next message acceptable once, whatever the clocks say."""
+
+    path: ClassVar[str] = "challenge"
+
+
+@dataclasses.dataclass(frozen=True)
+class Challenge(Message):
+    """32 random bytes as hex digits, good for one use within 60 s."""
+
+    challenge: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SwapWish(Message):
+    """Primary to backup: somebody pressed Become Backup here; please drive the swap."""
+
+    path: ClassVar[str] = "swap-wish"
+    change_id: str
+    want_final_sync: bool
+    requested_by: str
+
+
+@dataclasses.dataclass(frozen=True)
+class HandoverRequest(Message):
+    """Backup to primary: please stop taking changes and offer me your role."""
+
+    path: ClassVar[str] = "handover"
+    change_id: str
+    want_final_sync: bool
+    requested_by: str
+    free_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Offer(Message):
+    """Primary's reply to a handover request: the operation and the term it would promote to."""
+
+    header: Header
+    op_id: tuple[int, int]
+    new_term: int
+    want_final_sync: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Ready(Message):
+    """Backup to primary: everything is applied up to `head`; the GRANT must use `challenge`."""
+
+    path: ClassVar[str] = "ready"
+    header: Header
+    op_id: tuple[int, int]
+    new_term: int
+    head: Head
+    challenge: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Grant(Message):
+    """Old primary, durably backup by now, to backup: the role is yours."""
+
+    path: ClassVar[str] = "grant"
+    needs_challenge: ClassVar[bool] = True
+    header: Header
+    op_id: tuple[int, int]
+    new_term: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Cancel(Message):
+    """Either side gives the operation up before the role was yielded."""
+
+    path: ClassVar[str] = "cancel"
+    header: Header
+    op_id: tuple[int, int]
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Demote(Message):
+    """Become backup: the sender takes (or holds) `new_term`."""
+
+    path: ClassVar[str] = "demote"
+    needs_challenge: ClassVar[bool] = True
+    header: Header
+    new_term: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Promote(Message):
+    """Become primary in `new_term`, which is of the receiver's parity."""
+
+    path: ClassVar[str] = "promote"
+    needs_challenge: ClassVar[bool] = True
+    header: Header
+    new_term: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Break(Message):
+    """The relationship ends; both appliances leave their roles."""
+
+    path: ClassVar[str] = "break"
+    needs_challenge: ClassVar[bool] = True
+    reason: str
+
+
+M = TypeVar("M", bound=Message)
+
+
+def render(message: Message) -> bytes:
+    """The JSON body of a message."""
+    return json.dumps(dataclasses.asdict(message), separators=(",", ":"), allow_nan=False).encode()
+
+
+def parse(kind: type[M], body: bytes) -> M:
+    """The message in `body`.
+
+    Raises:
+        PeerMisbehaved: not JSON, a missing, unknown or mistyped field, or too large.
+    """
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise PeerMisbehaved(f"{kind.__name__}: {len(body)} bytes are more than {MAX_MESSAGE_BYTES}")
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise PeerMisbehaved(f"{kind.__name__}: not JSON") from error
+    return typing.cast(M, _read(kind, data, kind.__name__))
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def _read(kind: Any, data: Any, where: str) -> Any:
+    """`data` as a value of type `kind`, or PeerMisbehaved."""
+    if dataclasses.is_dataclass(kind):
+        hints = _hints(typing.cast(type, kind))
+        if not isinstance(data, dict) or set(data) != set(hints):
+            raise PeerMisbehaved(f"{where}: must have exactly the fields {', '.join(hints) or 'none'}")
+        return kind(**{name: _read(hint, data[name], f"{where}.{name}") for name, hint in hints.items()})  # type: ignore[operator]
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType or origin is typing.Union:
+        if data is None and type(None) in arguments:
+            return None
+        return _read(next(a for a in arguments if a is not type(None)), data, where)
+    if origin is list and isinstance(data, list):
+        return [_read(arguments[0], item, where) for item in data]
+    if origin is dict and isinstance(data, dict):
+        return {str(key): _read(arguments[1], value, where) for key, value in data.items()}
+    if origin is tuple and isinstance(data, list) and len(data) == len(arguments):
+        return tuple(_read(hint, item, where) for hint, item in zip(arguments, data, strict=True))
+    if isinstance(kind, type) and issubclass(kind, Enum) and data in {member.value for member in kind}:
+        return kind(data)
+    if kind is float and type(data) in (int, float):
+        return float(data)
+    if isinstance(kind, type) and type(data) is kind and kind in (int, str, bool):
+        return data
+    raise PeerMisbehaved(f"{where}: {type(data).__name__} is not acceptable")

@@ -1,0 +1,125 @@
+"""The values that the rules decide on: frozen, comparable, without clock or database.
+
+Source of the terms: the role protocol, sections 2.1 to 2.3 (see `sync/README.md`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliances.choices import OperationKind, Role, State
+
+
+@dataclass(frozen=True, order=True)
+class Head:
+    """The version of the settings: the term they were written in, and a count of changes in it."""
+
+    term: int
+    seq: int
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A planned swap as one side holds it: `op_id` is (term of the old primary, its counter)."""
+
+    kind: OperationKind
+    op_id: tuple[int, int]
+    new_term: int
+    want_final_sync: bool
+
+
+@dataclass(frozen=True)
+class RoleState:
+    """The durable role state of one appliance.
+
+    `parity` is 0 for the founding primary, 1 for the founding backup; `own_term` is the last term that
+    this appliance owned (-1: none); `term` the highest it has seen.
+    """
+
+    state: State = State.NONE
+    parity: int = 0
+    term: int = 0
+    own_term: int = -1
+    head: Head = Head(0, 0)
+    base_head: Head = Head(0, 0)
+    op: Operation | None = None
+    op_counter: int = 0
+    last_op_id: tuple[int, int] = (-1, 0)
+    initialised: bool = False
+    superseded_by: int | None = None
+
+    @property
+    def role(self) -> Role:
+        """The role that the state belongs to."""
+        return role_of(self.state)
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether clients and log-ins are served: stand-alone, or an active primary."""
+        return self.state in SERVING_STATES
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether settings may be changed here."""
+        return self.state in SERVING_STATES
+
+
+@dataclass(frozen=True)
+class Header:
+    """What every message between the appliances carries about its sender."""
+
+    state: State
+    own_term: int
+    term: int
+    head: Head
+    base_head: Head
+    op: Operation | None
+    initialised: bool
+
+    @property
+    def role(self) -> Role:
+        """The role of the sender."""
+        return role_of(self.state)
+
+
+@dataclass(frozen=True)
+class PeerFacts:
+    """The latest authenticated STATUS of the peer and how fresh it is (seconds since it was asked)."""
+
+    header: Header
+    age: float
+    schema_equal: bool
+    has_disk_space: bool
+
+
+SERVING_STATES = frozenset({State.NONE, State.P_ACTIVE})
+PRIMARY_STATES = frozenset({State.P_UNCONFIRMED, State.P_ACTIVE, State.P_DRAINING, State.P_SUPERSEDED})
+BACKUP_STATES = frozenset({State.B_IDLE, State.B_SYNCING, State.B_READY, State.B_YIELDED})
+
+
+def role_of(state: State) -> Role:
+    """The role that a state belongs to."""
+    if state in PRIMARY_STATES:
+        return Role.PRIMARY
+    if state in BACKUP_STATES:
+        return Role.BACKUP
+    return Role.NONE
+
+
+def header_of(state: RoleState) -> Header:
+    """The header that an appliance in this role state sends."""
+    return Header(
+        state=state.state,
+        own_term=state.own_term,
+        term=state.term,
+        head=state.head,
+        base_head=state.base_head,
+        op=state.op,
+        initialised=state.initialised,
+    )
+
+
+def ballot(parity: int, term: int) -> int:
+    """The smallest term above `term` that belongs to the appliance of this parity."""
+    following = term + 1
+    return following if following % 2 == parity else following + 1
