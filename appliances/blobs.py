@@ -13,7 +13,6 @@ Many blobs are stored faster through a `Batch`: two syncs of the file system in 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import datetime as dt
 import errno
 import fcntl
@@ -30,6 +29,8 @@ from typing import IO, BinaryIO, Self
 
 from blake3 import blake3
 from django.conf import settings
+
+from appliances import durable
 
 CHUNK_BYTES = 1 << 20  # memory needed per stream; larger gains nothing
 MAX_BLOB_BYTES = 64 << 30
@@ -279,20 +280,20 @@ class Batch:
             if len(self._waiting) == 1:
                 self._publish_one()
             else:
-                _sync_file_system(self._folder)
+                durable.sync_file_system(self._folder)
                 for blob_id, staged in self._waiting.items():
                     _rename(staged, path(blob_id))
-                _sync_file_system(Path(settings.BLOB_DIR))
+                durable.sync_file_system(Path(settings.BLOB_DIR))
         self._waiting.clear()
 
     def _publish_one(self) -> None:
         [(blob_id, staged)] = self._waiting.items()
         target = path(blob_id)
-        _fsync(staged)
+        durable.fsync(staged)
         made_folder = _rename(staged, target)
-        _fsync(target.parent)
+        durable.fsync(target.parent)
         if made_folder:
-            _fsync(target.parent.parent)
+            durable.fsync(target.parent.parent)
 
     def _accept(self, expected_id: str, staged: Path, blob: StoredBlob) -> StoredBlob:
         if blob.blob_id != expected_id:
@@ -413,25 +414,3 @@ def _rename(staged: Path, target: Path) -> bool:
     target.parent.mkdir(mode=0o700, exist_ok=True)
     staged.rename(target)
     return made
-
-
-def _fsync(place: Path) -> None:
-    descriptor = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_file_system(place: Path) -> None:
-    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-    if syncfs is None:
-        os.sync()
-        return
-    descriptor = os.open(place, os.O_RDONLY)
-    try:
-        if syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-    finally:
-        os.close(descriptor)
