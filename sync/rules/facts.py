@@ -55,13 +55,15 @@ class RoleState:
 
     @property
     def is_serving(self) -> bool:
-        """Whether clients and log-ins are served: stand-alone, or an active primary."""
-        return self.state in SERVING_STATES
+        """Whether clients are served: stand-alone, an active primary, or one that swaps without a final data-sync."""
+        if self.state == State.P_DRAINING:
+            return self.op is not None and not self.op.want_final_sync
+        return self.state in WRITABLE_STATES
 
     @property
     def is_writable(self) -> bool:
         """Whether settings may be changed here."""
-        return self.state in SERVING_STATES
+        return self.state in WRITABLE_STATES
 
 
 @dataclass(frozen=True)
@@ -82,17 +84,7 @@ class Header:
         return role_of(self.state)
 
 
-@dataclass(frozen=True)
-class PeerFacts:
-    """The latest authenticated STATUS of the peer and how fresh it is (seconds since it was asked)."""
-
-    header: Header
-    age: float
-    schema_equal: bool
-    has_disk_space: bool
-
-
-SERVING_STATES = frozenset({State.NONE, State.P_ACTIVE})
+WRITABLE_STATES = frozenset({State.NONE, State.P_ACTIVE})
 PRIMARY_STATES = frozenset({State.P_UNCONFIRMED, State.P_ACTIVE, State.P_DRAINING, State.P_SUPERSEDED})
 BACKUP_STATES = frozenset({State.B_IDLE, State.B_SYNCING, State.B_READY, State.B_YIELDED})
 

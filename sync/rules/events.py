@@ -1,0 +1,149 @@
+"""What can happen to an appliance in the role protocol: frozen values, nothing else.
+
+Rows are those of the transition table in `sync.rules.role`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sync.rules.facts import Head, Header
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that the role protocol answers."""
+
+
+@dataclass(frozen=True)
+class Establish(Event):
+    """A relationship was proved both ways; parity 0 is the founding primary, 1 the founding backup (row 1)."""
+
+    parity: int
+
+
+@dataclass(frozen=True)
+class Boot(Event):
+    """The appliance starts (row 2)."""
+
+
+@dataclass(frozen=True)
+class BootTimedOut(Event):
+    """The peer has not answered for the whole boot time (row 4)."""
+
+
+@dataclass(frozen=True)
+class PeerSeen(Event):
+    """An authenticated header of the peer arrived (rows 3, 6, 11, 15, 23, 24, 25).
+
+    `is_current`: it answers a question asked since the present state of this appliance began. Older headers teach the
+    term and nothing else. `same_role_polls` counts the polls, 5 s apart, that found both in one role without an
+    operation.
+    """
+
+    header: Header
+    is_current: bool = False
+    is_healthy: bool = True
+    same_role_polls: int = 0
+
+
+@dataclass(frozen=True)
+class HandoverAsked(Event):
+    """The backup asks for the role (row 8)."""
+
+    header: Header
+    want_final_sync: bool
+    has_disk_space: bool = True
+    schema_equal: bool = True
+
+
+@dataclass(frozen=True)
+class Offered(Event):
+    """The primary offered its role (row 13, first half)."""
+
+    header: Header
+    op_id: tuple[int, int]
+    new_term: int
+    want_final_sync: bool
+
+
+@dataclass(frozen=True)
+class Prepared(Event):
+    """The final data-sync is applied, or none was wanted (row 13, second half)."""
+
+    op_id: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ReadyReceived(Event):
+    """The backup is ready to take the role (row 10)."""
+
+    header: Header
+    op_id: tuple[int, int]
+    new_term: int
+    head: Head
+    challenge: str
+
+
+@dataclass(frozen=True)
+class Granted(Event):
+    """The old primary, durably backup, grants the role (row 14)."""
+
+    header: Header
+    op_id: tuple[int, int]
+    new_term: int
+
+
+@dataclass(frozen=True)
+class GrantUnanswered(Event):
+    """The grant has had no answer for a minute (row 12)."""
+
+
+@dataclass(frozen=True)
+class OperationLost(Event):
+    """The operation cannot go on: cancelled, timed out, or the peer is gone (rows 9, 15, 15b)."""
+
+    op_id: tuple[int, int]
+    reason: str
+
+
+@dataclass(frozen=True)
+class BecomeBackup(Event):
+    """*Become Backup* where no planned swap is possible (rows 16, 17, 26). `peer` is None if it did not answer."""
+
+    peer: Header | None
+    without_peer: bool
+
+
+@dataclass(frozen=True)
+class BecomePrimary(Event):
+    """*Become Primary* where no planned swap is possible (rows 18, 27).
+
+    `peer` is None if it did not answer. `demoted_for` is the term for which the peer acknowledged a demotion.
+    """
+
+    peer: Header | None
+    demoted_for: int | None = None
+
+
+@dataclass(frozen=True)
+class DemoteReceived(Event):
+    """The peer takes, or holds, a higher term (row 28)."""
+
+    header: Header
+    new_term: int
+
+
+@dataclass(frozen=True)
+class PromoteReceived(Event):
+    """The peer has become backup and wants this appliance to be primary (row 29)."""
+
+    header: Header
+    new_term: int
+
+
+@dataclass(frozen=True)
+class BreakRelationship(Event):
+    """The relationship ends (row 22)."""
+
+    reason: str
