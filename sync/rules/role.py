@@ -23,7 +23,6 @@ from sync.rules.facts import (
     Operation,
     RoleState,
     ballot,
-    role_of,
 )
 
 ALL_STATES = frozenset(State)
@@ -577,6 +576,7 @@ def handle(state: RoleState, event: e.Event) -> Result:
     """
     edges: tuple[Edge, ...] = ()
     effects: tuple[Effect, ...] = ()
+    before = state
     header = getattr(event, "header", None)
     if header is not None and state.state != State.NONE:
         state = learn(state, max(header.term, header.own_term))
@@ -585,7 +585,10 @@ def handle(state: RoleState, event: e.Event) -> Result:
             edges = (_SUPERSEDED,)
     candidates = [edge for edge in TABLE if state.state in edge.states and isinstance(event, edge.event)]
     if not candidates:
-        raise UnknownEdge(state.state, event)
+        unknown = UnknownEdge(state.state, event)
+        if state == before:
+            raise unknown
+        return Result(state, effects, edges, str(unknown))
     refusal = ""
     for edge in candidates:
         failing = [sentence for holds, sentence in edge.conditions if not holds(state, event)]
@@ -595,5 +598,3 @@ def handle(state: RoleState, event: e.Event) -> Result:
         refusal = failing[0]
     return Result(state, effects, edges, refusal)
 
-
-__all__ = ["TABLE", "Edge", "Effect", "Result", "UnknownEdge", "handle", "learn", "role_of"]
