@@ -318,7 +318,7 @@ class Batch:
                     if written > max_bytes:
                         raise BlobTooLarge(f"larger than {max_bytes} bytes")
                     hasher.update(chunk)
-                    _write_all(file, chunk)
+                    durable.write_all(file, chunk)
         except BaseException:
             staged.unlink(missing_ok=True)
             raise
@@ -370,17 +370,9 @@ def sweep(referenced: Collection[str], grace: dt.timedelta) -> Swept:
     return Swept(count, freed)
 
 
-@contextlib.contextmanager
-def _guard(how: int) -> Iterator[None]:
+def _guard(how: int) -> contextlib.AbstractContextManager[None]:
     """Keep the sweep (LOCK_EX) from removing a name that somebody (LOCK_SH) is just renewing."""
-    root = Path(settings.BLOB_DIR)
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, how)
-        yield
-    finally:
-        os.close(descriptor)
+    return durable.folder_lock(Path(settings.BLOB_DIR), how)
 
 
 @contextlib.contextmanager
@@ -400,12 +392,6 @@ def _chunks(source: Source) -> Iterator[bytes]:
         return
     while chunk := read(CHUNK_BYTES):
         yield chunk
-
-
-def _write_all(file: IO[bytes], chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[file.write(view) :]
 
 
 def _rename(staged: Path, target: Path) -> bool:
