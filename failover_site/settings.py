@@ -10,6 +10,7 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from appliances.host.broker import broker_socket
 from appliances.secrets import write_private
 from failover_site.logs import logging_config
 
@@ -114,9 +115,19 @@ DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
 # --- Broker -----------------------------------------------------------------------------------------------------
-REDIS_URL = env.str("REDIS_URL", default=f"redis+socket://{DATA_DIR / 'broker.sock'}")
-_CACHE_URL = REDIS_URL.replace("redis+socket://", "unix://", 1)
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": _CACHE_URL}}
+REDIS_URL = env.str("REDIS_URL", default=f"redis+socket://{broker_socket(DATA_DIR)}")
+BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
+    "visibility_timeout": 43200,
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+}
+if REDIS_URL.startswith("filesystem://"):
+    _folder = str(DATA_DIR / "messages")
+    BROKER_TRANSPORT_OPTIONS = {"data_folder_in": _folder, "data_folder_out": _folder, "processed_folder": _folder}
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+else:
+    _CACHE_URL = REDIS_URL.replace("redis+socket://", "unix://", 1)
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": _CACHE_URL}}
 
 # --- Log-in and security ----------------------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = [
@@ -147,7 +158,8 @@ SECURE_HSTS_SECONDS = 3600
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 FILE_UPLOAD_PERMISSIONS = 0o600
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # HSTS for sub-domains and preload: certificates may be self-issued
+# HSTS for sub-domains and preload: not ours to promise, and certificates may be self-issued.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 # --- Language, time, static files -------------------------------------------------------------------------------
 LANGUAGE_CODE = "en-us"
@@ -161,7 +173,7 @@ STORAGES = {
 }
 
 # --- REST framework ---------------------------------------------------------------------------------------------
-REST_FRAMEWORK = {
+REST_FRAMEWORK: dict[str, object] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,

@@ -1,0 +1,1 @@
+"""The hands: all that touches this machine."""

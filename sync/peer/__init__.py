@@ -1,0 +1,1 @@
+"""The wire, both directions, without the server side."""

@@ -1,0 +1,23 @@
+"""The real settings plus a handful of lines: an own data folder, a fast hash for passwords, mail kept in memory."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+_DATA_DIR = tempfile.mkdtemp(prefix="failover-tests-")
+atexit.register(shutil.rmtree, _DATA_DIR, ignore_errors=True)
+os.environ |= {"DATA_DIR": _DATA_DIR, "HOST_NAME": "site1.example.com", "LOG_FORMAT": "text", "LOG_LEVEL": "WARNING"}
+for _name in ("REDIS_URL", "CREDENTIALS_DIRECTORY", "LISTEN", "PUBLIC_HOST_NAME", "ALLOW_LOOPBACK_TARGETS"):
+    os.environ.pop(_name, None)
+
+from failover_site.settings import *  # noqa: E402, F403  (needs the environment above)
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+SECURE_SSL_REDIRECT = False
