@@ -126,9 +126,7 @@ def _establish(state: RoleState, event: e.Establish) -> tuple[RoleState, tuple[E
 
 
 def _boot_primary(state: RoleState, _: e.Boot) -> tuple[RoleState, tuple[Effect, ...]]:
-    return replace(
-        state, state=State.P_SUPERSEDED if state.own_term < state.term else State.P_UNCONFIRMED, op=None
-    ), ()
+    return replace(state, state=State.P_SUPERSEDED if state.own_term < state.term else State.P_UNCONFIRMED, op=None), ()
 
 
 def _supersede(state: RoleState, _: e.PeerSeen) -> tuple[RoleState, tuple[Effect, ...]]:
@@ -258,7 +256,14 @@ TABLE: tuple[Edge, ...] = (
         "The failover relationship was established; this appliance is backup.",
         _establish,
     ),
-    Edge("2", PRIMARY_STATES, e.Boot, State.P_UNCONFIRMED, "Started as primary; asking the peer before serving.", _boot_primary),
+    Edge(
+        "2",
+        PRIMARY_STATES,
+        e.Boot,
+        State.P_UNCONFIRMED,
+        "Started as primary; asking the peer before serving.",
+        _boot_primary,
+    ),
     Edge("2", ALL_STATES - PRIMARY_STATES, e.Boot, None, "", _stay),
     Edge(
         "3",
@@ -430,7 +435,15 @@ TABLE: tuple[Edge, ...] = (
             (lambda s, ev: ev.new_term > s.term and ev.new_term % 2 == s.parity, "The offered term is not acceptable."),
         ),
     ),
-    Edge("13", frozenset({State.B_SYNCING}), e.Prepared, State.B_READY, "Ready to become primary.", _ready, (_SAME_OPERATION,)),
+    Edge(
+        "13",
+        frozenset({State.B_SYNCING}),
+        e.Prepared,
+        State.B_READY,
+        "Ready to become primary.",
+        _ready,
+        (_SAME_OPERATION,),
+    ),
     Edge(
         "15",
         SWAPPING_BACKUP,
@@ -597,4 +610,3 @@ def handle(state: RoleState, event: e.Event) -> Result:
             return Result(after, effects + more, (*edges, edge))
         refusal = failing[0]
     return Result(state, effects, edges, refusal)
-
