@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from django.db import transaction
 
@@ -13,11 +13,40 @@ from sync.models import RoleJournal
 from sync.rules.facts import Head, Operation, RoleState
 
 
-@dataclass
 class Locked:
-    """The role state under the row lock; set `state` and it is written when the block ends well."""
+    """The role state under its lock: what is put on `state` is written at once, and durable when the block ends."""
 
-    state: RoleState
+    def __init__(self, row: RoleJournal) -> None:
+        self._row = row
+        self._state = _to_state(row)
+
+    @property
+    def state(self) -> RoleState:
+        """The role state as it stands in this transaction."""
+        return self._state
+
+    @state.setter
+    def state(self, new: RoleState) -> None:
+        if new != self._state:
+            if (new.state, new.op) != (self._state.state, self._state.op):
+                self._row.since_boottime = boottime()
+            _write(self._row, new)
+            self._state = new
+
+    def restart_clock(self) -> None:
+        """Count the time in this state from now: the appliance has just started."""
+        self._row.since_boottime = boottime()
+        self._row.save()
+
+
+def boottime() -> float:
+    """Seconds of CLOCK_BOOTTIME: they go on while the machine sleeps, and nobody can set them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def seconds_in_state() -> float:
+    """How long this appliance has been in its present state and operation; 0 after a restart of the machine."""
+    return max(0.0, boottime() - RoleJournal.load().since_boottime)
 
 
 def read() -> RoleState:
@@ -33,12 +62,7 @@ def locked() -> Iterator[Locked]:
     """
     with transaction.atomic():
         RoleJournal.load()
-        row = RoleJournal.objects.select_for_update().get(pk=1)
-        held = Locked(_to_state(row))
-        before = held.state
-        yield held
-        if held.state != before:
-            _write(row, held.state)
+        yield Locked(RoleJournal.objects.select_for_update().get(pk=1))
 
 
 def _to_state(row: RoleJournal) -> RoleState:

@@ -48,6 +48,7 @@ class RoleJournal(Singleton):
     last_op_number = models.BigIntegerField(default=0)
     initialised = models.BooleanField(default=False)
     superseded_by = models.BigIntegerField(null=True)
+    since_boottime = models.FloatField(default=0.0)
     changed_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:
@@ -58,18 +59,21 @@ class PeerView(Singleton):
     """The latest that is known of the peer: one row, written by every probe and every accepted message.
 
     `status` is the peer's last STATUS as sent (see `sync.peer.messages.Status`); `answered_at` its wall-clock time for
-    display; `answered_boottime` the CLOCK_BOOTTIME seconds of the *send* time of the last answered probe.
+    display; `answered_boottime` the CLOCK_BOOTTIME seconds of the *send* time of the last answered probe, `asked_boottime` of the
+    last one at all.
     """
 
     status = models.JSONField(default=dict)
     answered_at = models.DateTimeField(null=True)
     answered_boottime = models.FloatField(null=True)
+    asked_boottime = models.FloatField(null=True)
     probed_at = models.DateTimeField(null=True)
     outcome = models.CharField(max_length=10, choices=ProbeOutcome.choices, blank=True)
     detail = models.CharField(max_length=300, blank=True)
     latency_seconds = models.FloatField(null=True)
     consecutive_failures = models.PositiveIntegerField(default=0)
     same_role_polls = models.PositiveIntegerField(default=0)
+    same_role_boottime = models.FloatField(null=True)
 
     def __str__(self) -> str:
         return self.outcome or "never probed"
@@ -91,6 +95,7 @@ class RoleChange(models.Model):
     reason = models.CharField(max_length=500, blank=True)
     op_term = models.BigIntegerField(null=True)
     op_number = models.BigIntegerField(null=True)
+    driver = models.CharField("Process that drives it", max_length=64, blank=True)
 
     class Meta:
         verbose_name = "Role change"

@@ -133,7 +133,8 @@ class Cancel(Message):
 
     path: ClassVar[str] = "cancel"
     header: Header
-    op_id: tuple[int, int]
+    change_id: str
+    op_id: tuple[int, int] | None
     reason: str
 
 
@@ -188,6 +189,15 @@ def parse(kind: type[M], body: bytes) -> M:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise PeerMisbehaved(f"{kind.__name__}: not JSON") from error
+    return read(kind, data)
+
+
+def read(kind: type[M], data: object) -> M:
+    """The message in `data`, the value of a JSON document.
+
+    Raises:
+        PeerMisbehaved: a missing, unknown or mistyped field.
+    """
     return typing.cast(M, _read(kind, data, kind.__name__))
 
 

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from enum import Enum
+
+from appliances.choices import Role, State
+from sync.rules import events as e
+from sync.rules.facts import Observation
+
+SWAPPING_STATES = frozenset({State.B_SYNCING, State.B_READY})
 
 # Between two looks at the peer. Three seconds and a time-out of five show a dead peer within ten.
 PROBE_INTERVAL_SECONDS = 3.0
@@ -40,3 +47,55 @@ def is_data_sync_due(
     if last_started_at is None or last_started_at < established_at:
         return now - established_at >= first_delay or now < established_at
     return now - last_started_at >= interval or now < last_started_at
+
+
+class Work(Enum):
+    """What a turn finds to be done by another worker."""
+
+    PULL_DATA = "pull_data"
+    DRIVE_ROLE_CHANGE = "drive_role_change"
+
+
+def events_due(seen: Observation) -> list[e.Event]:
+    """What has happened by the passing of time: a boot time-out, a lost operation, a grant without an answer."""
+    state = seen.state.state
+    if state == State.P_UNCONFIRMED and seen.seconds_in_state >= BOOT_SECONDS and not _is_peer_answering(seen):
+        return [e.BootTimedOut()]
+    if state == State.B_YIELDED and seen.seconds_in_state >= GRANT_ALERT_SECONDS and not seen.is_grant_alerted:
+        return [e.GrantUnanswered()]
+    if seen.state.op is None or state == State.B_YIELDED:
+        return []
+    op_id = seen.state.op.op_id
+    is_peer_lost = seen.failures >= PEER_LOST_PROBES
+    is_overdue = seen.seconds_in_state >= OPERATION_SECONDS
+    if state == State.P_DRAINING and is_peer_lost:
+        return [e.OperationLost(op_id, "The backup does not answer any more.")]
+    if state == State.P_DRAINING and is_overdue and not _is_peer_at_work(seen):
+        return [e.OperationLost(op_id, "The swap made no progress for two minutes.")]
+    if state in SWAPPING_STATES and is_peer_lost and is_overdue:
+        return [e.OperationLost(op_id, "The primary has not answered for two minutes.")]
+    return []
+
+
+def work_due(seen: Observation) -> list[Work]:
+    """What another worker is to be asked for: a data-sync, or to go on driving a role change that nobody drives."""
+    work = []
+    if seen.is_sync_due and not seen.is_sync_running and seen.state.state == State.B_IDLE and not seen.has_running_change:
+        work.append(Work.PULL_DATA)
+    is_abandoned = seen.has_running_change and not seen.is_driven and seen.state.role == Role.BACKUP
+    if is_abandoned and seen.state.state != State.B_YIELDED:
+        work.append(Work.DRIVE_ROLE_CHANGE)
+    return work
+
+
+def is_grant_to_be_repeated(seen: Observation) -> bool:
+    """Whether the grant is to be sent again: the first one goes out with the yield itself."""
+    return seen.state.state == State.B_YIELDED and seen.seconds_in_state >= PROBE_INTERVAL_SECONDS
+
+
+def _is_peer_answering(seen: Observation) -> bool:
+    return seen.seconds_since_answer is not None and seen.seconds_since_answer < BOOT_SECONDS
+
+
+def _is_peer_at_work(seen: Observation) -> bool:
+    return seen.peer_op is not None and seen.state.op is not None and seen.peer_op.op_id == seen.state.op.op_id

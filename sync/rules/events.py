@@ -105,6 +105,7 @@ class OperationLost(Event):
 
     op_id: tuple[int, int]
     reason: str
+    tell_peer: bool = True
 
 
 @dataclass(frozen=True)

@@ -115,3 +115,23 @@ def ballot(parity: int, term: int) -> int:
     """The smallest term above `term` that belongs to the appliance of this parity."""
     following = term + 1
     return following if following % 2 == parity else following + 1
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one turn knows. Durations are seconds; `failures` counts silent looks at the peer in a row.
+
+    `peer_op` is the operation that the peer's last answer carried. `is_driven`: a living process drives the running role
+    change. `is_sync_due`: the interval says so.
+    """
+
+    state: RoleState
+    seconds_in_state: float
+    seconds_since_answer: float | None
+    failures: int
+    peer_op: Operation | None
+    is_grant_alerted: bool
+    has_running_change: bool
+    is_driven: bool
+    is_sync_due: bool
+    is_sync_running: bool

@@ -148,7 +148,7 @@ def _drain(state: RoleState, event: e.HandoverAsked) -> tuple[RoleState, tuple[E
 def _drop_operation(target: State) -> Action:
     def action(state: RoleState, event: e.Event) -> tuple[RoleState, tuple[Effect, ...]]:
         effects: tuple[Effect, ...] = ()
-        if isinstance(event, e.OperationLost):
+        if isinstance(event, e.OperationLost) and event.tell_peer:
             effects = (SendCancel(event.op_id, event.reason),)
         return replace(state, state=target, op=None), effects
 
@@ -511,7 +511,10 @@ TABLE: tuple[Edge, ...] = (
         _promote_after_demotion,
         (
             (lambda _, ev: ev.peer is not None and ev.peer.state in BACKUP_STATES, "The peer is not backup."),
-            (lambda s, ev: s.op is None and ev.peer.op is None, "An operation is running on one of the appliances."),
+            (
+                lambda s, ev: (s.op is None or s.op.kind == OperationKind.YIELDED) and ev.peer.op is None,
+                "An operation is running on one of the appliances.",
+            ),
             (
                 lambda s, ev: ev.demoted_for is not None and ev.demoted_for > s.own_term and ev.demoted_for >= s.term,
                 "The peer has not acknowledged that it is backup.",

@@ -1,0 +1,142 @@
+"""HANDS: let the rules answer an event, make the answer durable, then carry out its effects."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from appliances.choices import ChangeStatus, ChangeStep
+from appliances.services.sessions import end_sessions
+from sync import history, journal
+from sync.errors import PeerError
+from sync.models import RoleChange
+from sync.peer import messages
+from sync.peer.client import PeerClient
+from sync.rules import events as e
+from sync.rules import role
+from sync.rules.due import PROBE_TOTAL_SECONDS
+from sync.rules.facts import RoleState, header_of
+
+log = logging.getLogger(__name__)
+
+# What the readable record of a running role change shows after a row of the table was taken.
+_STEP_OF_ROW: dict[str, tuple[ChangeStep, ChangeStatus]] = {
+    "8": (ChangeStep.DRAINING, ChangeStatus.RUNNING),
+    "10": (ChangeStep.YIELDED, ChangeStatus.RUNNING),
+    "11": (ChangeStep.PROMOTED, ChangeStatus.COMPLETED),
+    "14": (ChangeStep.PROMOTED, ChangeStatus.COMPLETED),
+}
+_CANCELLING_ROWS = frozenset({"2", "6", "9", "15", "16", "18", "22", "26", "27", "28", "29"})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an event: the state before and after, the rows taken, or why nothing was done."""
+
+    before: RoleState
+    after: RoleState
+    rows: tuple[str, ...]
+    sentence: str
+    refusal: str
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the event was refused by the conditions of its row."""
+        return bool(self.refusal)
+
+
+def deliver(event: e.Event, *, asked_in: RoleState | None = None, evidence: dict[str, Any] | None = None) -> Outcome:
+    """Let the rules answer `event`; when this returns, the new state is durable and its effects were tried.
+
+    1. take the lock of the role journal; 2. ask `role.handle`; 3. write state, Status History and the record of the role
+    change in one transaction; 4. carry out the effects. `asked_in` is the state in which the question was asked that
+    `event` answers: if it has changed since, the answer is not current.
+
+    Raises:
+        UnknownEdge: the table has no row for this; nothing was changed.
+    """
+    with transaction.atomic():
+        with journal.locked() as held:
+            before = held.state
+            if isinstance(event, e.PeerSeen) and asked_in is not None:
+                unchanged = (before.state, before.op, before.own_term) == (asked_in.state, asked_in.op, asked_in.own_term)
+                event = replace(event, is_current=event.is_current and unchanged)
+            result = role.handle(before, event)
+            held.state = result.state
+            if isinstance(event, e.Boot):
+                held.restart_clock()
+            facts = _evidence(event, before, result.state) | (evidence or {})
+            for edge in result.edges:
+                if edge.sentence:
+                    history.record(f"role.{edge.row}", edge.sentence, severity=edge.severity, evidence=facts)
+                _note_change(edge, event, before, result.state)
+        transaction.on_commit(lambda: carry_out(result.effects))
+    return Outcome(
+        before=before,
+        after=result.state,
+        rows=tuple(edge.row for edge in result.edges),
+        sentence=next((edge.sentence for edge in reversed(result.edges) if edge.sentence), ""),
+        refusal=result.refusal,
+    )
+
+
+def _evidence(event: e.Event, before: RoleState, after: RoleState) -> dict[str, Any]:
+    header = getattr(event, "header", None) or getattr(event, "peer", None)
+    facts: dict[str, Any] = {
+        "event": type(event).__name__,
+        "state": f"{before.state} -> {after.state}",
+        "term": f"{before.term} -> {after.term}",
+        "head": f"{after.head.term}.{after.head.seq}",
+    }
+    if header is not None:
+        facts["peer"] = f"{header.state}, term {header.term}, head {header.head.term}.{header.head.seq}"
+    if reason := getattr(event, "reason", ""):
+        facts["reason"] = reason
+    return facts
+
+
+def _note_change(edge: role.Edge, event: e.Event, before: RoleState, after: RoleState) -> None:
+    """Keep the readable record of the running role change in step with the row that was taken."""
+    running = RoleChange.objects.filter(status=ChangeStatus.RUNNING).first()
+    if running is None:
+        return
+    if edge.row in _STEP_OF_ROW:
+        running.step, running.status = _STEP_OF_ROW[edge.row]
+    elif isinstance(event, e.Prepared):
+        running.step = ChangeStep.READY
+    elif edge.row in _CANCELLING_ROWS and before.state != after.state:
+        running.status = ChangeStatus.CANCELLED
+        running.reason = getattr(event, "reason", "") or edge.sentence
+    if after.op is not None:
+        running.op_term, running.op_number = after.op.op_id
+    if running.status != ChangeStatus.RUNNING:
+        running.finished_at = timezone.now()
+    running.save()
+
+
+def carry_out(effects: tuple[role.Effect, ...]) -> None:
+    """Carry out effects in their order. One that fails because of the peer is logged; the next turn tries again."""
+    for effect in effects:
+        try:
+            _carry_out(effect)
+        except PeerError as error:
+            log.warning("effect failed", extra={"effect": type(effect).__name__, "code": error.code, "why": str(error)})
+
+
+def _carry_out(effect: role.Effect) -> None:
+    match effect:
+        case role.SendGrant():
+            message = messages.Grant(header_of(journal.read()), effect.op_id, effect.new_term)
+            with PeerClient.to_peer(timeout=PROBE_TOTAL_SECONDS) as client:
+                reply = client.ask(message, messages.Done, challenge=effect.challenge)
+            deliver(e.PeerSeen(reply.header))
+        case role.SendCancel():
+            cancel = messages.Cancel(header_of(journal.read()), "", effect.op_id, effect.reason)
+            with PeerClient.to_peer(timeout=PROBE_TOTAL_SECONDS) as client:
+                client.ask(cancel, messages.Done)
+        case role.DisconnectClients():
+            end_sessions()
