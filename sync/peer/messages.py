@@ -88,10 +88,12 @@ class HandoverRequest(Message):
     """Backup to primary: please stop taking changes and offer me your role."""
 
     path: ClassVar[str] = "handover"
+    header: Header
     change_id: str
     want_final_sync: bool
     requested_by: str
-    free_bytes: int
+    schema: str
+    build: str
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,7 +53,6 @@ class HandoverAsked(Event):
 
     header: Header
     want_final_sync: bool
-    has_disk_space: bool = True
     schema_equal: bool = True
 
 

@@ -368,7 +368,6 @@ TABLE: tuple[Edge, ...] = (
             (lambda s, _: s.op is None, "Another operation is running."),
             _IS_PEER_BACKUP,
             (lambda _, ev: ev.schema_equal, "Product version, build or schema of the two appliances differ."),
-            (lambda _, ev: ev.has_disk_space, "The backup does not have enough free disk space."),
             (
                 lambda _, ev: ev.want_final_sync or ev.header.initialised,
                 "The backup has never completed a data-sync. Tick the box to pull a data-sync first.",

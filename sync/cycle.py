@@ -1,0 +1,54 @@
+"""One turn: look, decide, act. Read this first.
+
+Both appliances run it each second. A turn looks at the peer when that is due, lets the rules answer what it saw and what
+time has brought, and says which work another worker has to do. It holds nothing in memory: a turn that is lost or doubled
+changes nothing.
+"""
+
+from __future__ import annotations
+
+from appliances import selectors
+from appliances.choices import Role
+from sync import act, health, journal, probes, role_changes
+from sync.models import PeerView
+from sync.observe import observe
+from sync.rules import due
+from sync.rules import events as e
+from sync.rules.role import SendGrant
+
+
+def boot() -> None:
+    """The appliance starts: a primary does not serve before it knows that nobody else does (row 2)."""
+    act.deliver(e.Boot())
+
+
+def turn() -> list[due.Work]:
+    """One turn; what another worker is to be asked for."""
+    health.write(health.collect())
+    relationship = selectors.relationship()
+    if relationship is None:
+        return []
+    _look()
+    change = role_changes.running()
+    seen = observe(relationship, change, is_driven=change is not None and role_changes.is_driven(change))
+    for event in due.events_due(seen):
+        act.deliver(event)
+    if due.is_grant_to_be_repeated(seen) and seen.state.op is not None:
+        act.carry_out((SendGrant(seen.state.op.op_id, seen.state.op.new_term),))
+    role_changes.end_if_peer_is_lost(seen)
+    return due.work_due(seen)
+
+
+def _look() -> None:
+    """Ask the peer, if it is time to, and let the rules answer what it said."""
+    if journal.read().role == Role.NONE or not due.is_probe_due(journal.boottime(), PeerView.load().asked_boottime):
+        return
+    look = probes.look_at_peer()
+    if look.status is not None:
+        seen = e.PeerSeen(
+            look.status.header,
+            is_current=True,
+            is_healthy=health.read().is_healthy,
+            same_role_polls=look.same_role_polls,
+        )
+        act.deliver(seen, asked_in=look.asked_in)

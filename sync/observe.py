@@ -1,0 +1,47 @@
+"""EYES: read once what a turn has to know."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.conf import settings
+from django.utils import timezone
+
+from appliances.choices import Role
+from appliances.models import BackupSettings, FailoverRelationship
+from sync import journal, probes
+from sync.datasync import pull
+from sync.models import PeerView, RoleChange, RoleJournal, StatusEvent, SyncRun
+from sync.rules import due
+from sync.rules.facts import Observation
+
+
+def observe(relationship: FailoverRelationship, change: RoleChange | None, *, is_driven: bool) -> Observation:
+    """What is known at this moment, for the rules. `change` is the running role change."""
+    state, view = journal.read(), PeerView.load()
+    answered, now = view.answered_boottime, journal.boottime()
+    status = probes.latest_status()
+    return Observation(
+        state=state,
+        seconds_in_state=journal.seconds_in_state(),
+        seconds_since_answer=now - answered if answered is not None and answered <= now else None,
+        failures=view.consecutive_failures,
+        peer_op=status.header.op if status else None,
+        is_grant_alerted=StatusEvent.objects.filter(event="role.12", at__gte=RoleJournal.load().changed_at).exists(),
+        has_running_change=change is not None,
+        is_driven=is_driven,
+        is_sync_due=state.role == Role.BACKUP and _is_sync_due(relationship),
+        is_sync_running=pull.is_running(),
+    )
+
+
+def _is_sync_due(relationship: FailoverRelationship) -> bool:
+    wishes = BackupSettings.load()
+    last = SyncRun.objects.order_by("-started_at").first()
+    return wishes.enable_backup_operations and due.is_data_sync_due(
+        timezone.now(),
+        established_at=relationship.established_at,
+        last_started_at=last.started_at if last else None,
+        interval=wishes.data_sync_interval,
+        first_delay=dt.timedelta(seconds=settings.FIRST_SYNC_DELAY_SECONDS),
+    )

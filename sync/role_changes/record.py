@@ -1,0 +1,137 @@
+"""The readable record of role changes, and what every part of a role change needs."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from appliances import selectors
+from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, Role, State
+from sync import act, history, journal
+from sync.errors import ChangeRefused, MessageRefused, PeerError
+from sync.models import PeerView, RoleChange
+from sync.peer import messages
+from sync.peer.client import PeerClient
+from sync.rules import events as e
+from sync.rules.due import PEER_LOST_PROBES, PROBE_TOTAL_SECONDS
+from sync.rules.facts import Observation, header_of
+from sync.rules.role import UnknownEdge
+
+WAIT_STEP_SECONDS = 0.05
+
+log = logging.getLogger(__name__)
+
+
+def running() -> RoleChange | None:
+    """The role change in progress, or None."""
+    return RoleChange.objects.filter(status=ChangeStatus.RUNNING).first()
+
+
+def conflict() -> Role | None:
+    """The role that both appliances have, seen twice or more without an operation; None if there is no conflict."""
+    state = journal.read()
+    if state.state == State.P_SUPERSEDED:
+        return Role.PRIMARY
+    if state.role != Role.NONE and PeerView.load().same_role_polls >= 2:
+        return state.role
+    return None
+
+
+def wait(change_id: uuid.UUID, seconds: float) -> RoleChange:
+    """The role change once it has ended, or as it is after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        change = RoleChange.objects.get(pk=change_id)
+        if change.status != ChangeStatus.RUNNING or time.monotonic() >= deadline:
+            return change
+        time.sleep(WAIT_STEP_SECONDS)
+
+
+def mirror(change_id: str, target: Role, *, want_final_sync: bool, requested_by: str) -> None:
+    """The record of a change that was asked for on the peer, unless it is here already."""
+    try:
+        key = uuid.UUID(change_id)
+    except ValueError as error:
+        raise MessageRefused("bad_change_id", status=400) from error
+    other = running()
+    if other is not None and other.pk == key:
+        return
+    if other is not None:
+        raise MessageRefused("busy", "Another role change is in progress.", status=409)
+    if RoleChange.objects.filter(pk=key).exists():
+        raise MessageRefused("ended", "That role change has ended.", status=409)
+    peer = selectors.relationship()
+    save_new(
+        RoleChange(
+            pk=key,
+            kind=ChangeKind.SWITCHOVER,
+            target_role=target,
+            want_final_sync=want_final_sync,
+            requested_by=f"{requested_by} on {peer.peer_name if peer else 'the peer'}"[:200],
+        )
+    )
+
+
+def save_new(record: RoleChange) -> None:
+    try:
+        with transaction.atomic():
+            record.save(force_insert=True)
+    except IntegrityError as error:
+        raise ChangeRefused("Another role change is in progress.", remedy="Wait for its end, or cancel it.") from error
+
+
+def finish(change: RoleChange, status: ChangeStatus, reason: str) -> None:
+    change.status, change.reason, change.finished_at = status, reason[:500], timezone.now()
+    change.save(update_fields=["status", "reason", "finished_at"])
+    history.record(f"role_change.{status}", f"{status.label}: swap of roles. {reason}"[:1000])
+
+
+def tell_cancelled(change: RoleChange, reason: str) -> None:
+    """Tell the peer that nothing will come of the change; best effort: its own time-outs end it otherwise."""
+    message = messages.Cancel(header_of(journal.read()), change.pk.hex, None, reason[:300])
+    try:
+        with PeerClient.to_peer(timeout=PROBE_TOTAL_SECONDS) as client:
+            client.ask(message, messages.Done)
+    except PeerError as error:
+        log.info("peer not told of the cancellation", extra={"why": str(error)})
+
+
+def show(change: RoleChange, step: ChangeStep) -> None:
+    RoleChange.objects.filter(pk=change.pk, status=ChangeStatus.RUNNING).update(step=step)
+
+
+def wishes(record: RoleChange) -> dict[str, str]:
+    return {
+        "becomes": record.target_role,
+        "data_sync_first": str(record.want_final_sync),
+        "change": str(record.pk),
+    }
+
+
+def deliver_or_refuse(event: e.Event, evidence: dict[str, str] | None = None) -> act.Outcome:
+    try:
+        return act.deliver(event, evidence=evidence)
+    except UnknownEdge as error:
+        raise ChangeRefused(str(error)) from error
+
+
+def deliver_or_deny(event: e.Event, evidence: dict[str, str] | None = None) -> act.Outcome:
+    """Deliver for the peer: a refusal goes back to it as a signed refusal."""
+    try:
+        outcome = act.deliver(event, evidence=evidence)
+    except UnknownEdge as error:
+        raise MessageRefused("out_of_place", str(error), status=409) from error
+    if outcome.is_refused:
+        raise MessageRefused("not_now", outcome.refusal, status=409)
+    return outcome
+
+
+def end_if_peer_is_lost(seen: Observation) -> None:
+    """Cancel a change that has not come to an operation yet when the peer has stopped answering."""
+    change = running()
+    if change is not None and seen.state.op is None and seen.failures >= PEER_LOST_PROBES:
+        finish(change, ChangeStatus.CANCELLED, "The peer does not answer any more.")

@@ -1,0 +1,142 @@
+"""Ask for a role, or give a running swap up: the one way in for page, API and shell."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, Role, State
+from sync import act, history, journal, probes
+from sync.errors import ChangeRefused, PeerError
+from sync.models import RoleChange
+from sync.peer import messages
+from sync.peer.client import PeerClient
+from sync.role_changes.record import deliver_or_refuse, finish, running, save_new, tell_cancelled, wishes
+from sync.rules import events as e
+from sync.rules.due import PROBE_TOTAL_SECONDS
+from sync.rules.facts import BACKUP_STATES, PRIMARY_STATES, Header, RoleState, ballot, header_of
+
+
+def request(target: Role, *, want_final_sync: bool, without_peer: bool, requested_by: str) -> RoleChange:
+    """Ask for a role. A planned swap is RUNNING afterwards and goes on by itself; everything else has ended.
+
+    The caller enqueues `drive` when the change is RUNNING and this appliance is the backup.
+
+    Raises:
+        ChangeRefused: nothing was changed; the message says why, the remedy what to do.
+    """
+    state = journal.read()
+    if state.role == Role.NONE:
+        raise ChangeRefused("Failover is not configured.", remedy="Establish a relationship first.")
+    if state.state == State.P_ACTIVE and target == Role.PRIMARY or state.state == State.B_IDLE and target == Role.BACKUP:
+        raise ChangeRefused(f"This appliance is {target.label.lower()} already.")
+    look = probes.look_at_peer()
+    peer = look.status.header if look.status else None
+    if peer is not None:
+        act.deliver(e.PeerSeen(peer, is_current=False))
+    _make_room(peer)
+    record = RoleChange(
+        target_role=target, want_final_sync=want_final_sync, without_peer=without_peer, requested_by=requested_by
+    )
+    is_swap = peer is not None and peer.state in (BACKUP_STATES if target == Role.BACKUP else PRIMARY_STATES)
+    if is_swap:
+        return _begin_swap(record, journal.read())
+    if want_final_sync and peer is None:
+        raise ChangeRefused(
+            f"The peer cannot be contacted, so no data-sync can be pulled from it. {look.detail}",
+            remedy="Untick the data-sync box, or wait until the peer answers.",
+        )
+    if target == Role.BACKUP:
+        return _become_backup(record, peer, look.detail)
+    return _become_primary(record, peer)
+
+
+def _make_room(peer: Header | None) -> None:
+    """Refuse while another role change runs; one that lost its peer is cancelled."""
+    other = running()
+    if other is None:
+        return
+    if peer is not None:
+        raise ChangeRefused("Another role change is in progress.", remedy="Wait for its end, or cancel it.")
+    finish(other, ChangeStatus.CANCELLED, "The peer could not be contacted any more.")
+
+
+def _begin_swap(record: RoleChange, state: RoleState) -> RoleChange:
+    if record.target_role == Role.BACKUP and state.state != State.P_ACTIVE:
+        raise ChangeRefused(
+            f"This appliance is {state.state.label.lower()}: it has no role to hand over.",
+            remedy="Wait until it serves, or resolve the conflict.",
+        )
+    if record.target_role == Role.PRIMARY and state.state != State.B_IDLE:
+        raise ChangeRefused("A swap of roles is in progress.", remedy="Wait for its end, or cancel it.")
+    if not record.want_final_sync and record.target_role == Role.PRIMARY and not state.initialised:
+        raise ChangeRefused(
+            "This backup has never completed a data-sync.", remedy="Tick the box to pull a data-sync first."
+        )
+    record.kind = ChangeKind.SWITCHOVER
+    save_new(record)
+    history.record("role_change.requested", f"{record.requested_by} asked for a swap of roles.", evidence=wishes(record))
+    if record.target_role == Role.BACKUP:
+        wish = messages.SwapWish(record.pk.hex, record.want_final_sync, record.requested_by)
+        try:
+            with PeerClient.to_peer(timeout=PROBE_TOTAL_SECONDS) as client:
+                client.ask(wish, messages.Done)
+        except PeerError as error:
+            finish(record, ChangeStatus.REFUSED, str(error))
+            raise ChangeRefused(f"The backup did not take the request: {error.message}", remedy=error.remedy) from error
+    return record
+
+
+def _become_backup(record: RoleChange, peer: Header | None, detail: str) -> RoleChange:
+    record.kind = ChangeKind.CONFLICT if peer else ChangeKind.STEP_DOWN
+    remedy = "Tick the box to become backup even if the peer cannot be contacted." if peer is None else ""
+    return _at_once(record, e.BecomeBackup(peer, record.without_peer), remedy=remedy, detail=detail)
+
+
+def _become_primary(record: RoleChange, peer: Header | None) -> RoleChange:
+    record.kind = ChangeKind.CONFLICT if peer else ChangeKind.FAILOVER
+    event = e.BecomePrimary(None)
+    if peer is not None:
+        state = journal.read()
+        term = ballot(state.parity, max(state.term, peer.term))
+        reason = f"{record.requested_by} pressed Become Primary"
+        try:
+            with PeerClient.to_peer(timeout=PROBE_TOTAL_SECONDS) as client:
+                reply = client.ask(messages.Demote(header_of(state), term, reason), messages.Done)
+        except PeerError as error:
+            raise ChangeRefused(f"The peer did not acknowledge: {error.message}", remedy=error.remedy) from error
+        event = e.BecomePrimary(reply.header, demoted_for=term)
+    return _at_once(record, event)
+
+
+def _at_once(record: RoleChange, event: e.Event, *, remedy: str = "", detail: str = "") -> RoleChange:
+    """Carry out a change of one step and keep its record, ended."""
+    outcome = deliver_or_refuse(event, evidence={"requested_by": record.requested_by, **({"peer": detail} if detail else {})})
+    if outcome.is_refused:
+        history.record("role_change.refused", outcome.refusal, evidence={"requested_by": record.requested_by})
+        raise ChangeRefused(outcome.refusal, remedy=remedy)
+    record.step = ChangeStep.PROMOTED if record.target_role == Role.PRIMARY else ChangeStep.YIELDED
+    record.status, record.finished_at, record.reason = ChangeStatus.COMPLETED, timezone.now(), outcome.sentence
+    record.save(force_insert=True)
+    return record
+
+
+def cancel(requested_by: str) -> RoleChange:
+    """Give the running swap up, on both appliances; possible until the role was yielded.
+
+    Raises:
+        ChangeRefused: nothing runs, or the role has been yielded.
+    """
+    change = running()
+    if change is None:
+        raise ChangeRefused("No role change is in progress.")
+    reason = f"Cancelled by {requested_by}."
+    state = journal.read()
+    if state.op is None:
+        finish(change, ChangeStatus.CANCELLED, reason)
+        tell_cancelled(change, reason)
+    elif state.state == State.B_YIELDED:
+        raise ChangeRefused("The role has been handed over already.", remedy="Swap back when the change has ended.")
+    else:
+        deliver_or_refuse(e.OperationLost(state.op.op_id, reason))
+    change.refresh_from_db()
+    return change
