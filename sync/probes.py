@@ -50,7 +50,7 @@ def own_status() -> messages.Status:
         host_name=appliance.host_name,
         site_host_name=selectors.site().host_name,
         product=identity.product_version(),
-        build=identity.build(),
+        build=identity.product_build(),
         schema=identity.schema_digest(),
         clock=time.time(),
         free_bytes=shutil.disk_usage(settings.DATA_DIR).free,

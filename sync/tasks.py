@@ -13,9 +13,12 @@ from celery import shared_task
 from appliances.choices import ChangeStatus, Role, SyncTrigger
 from sync import cycle, journal, role_changes
 from sync.datasync import pull
-from sync.errors import SyncError, SyncRefused
+from sync.errors import MessageRefused, SyncError, SyncRefused
 from sync.models import RoleChange
-from sync.rules.due import Work
+from sync.peer import messages
+from sync.peer.client import PeerClient
+from sync.rules.due import PROBE_TOTAL_SECONDS, Work
+from sync.rules.facts import header_of
 
 log = logging.getLogger(__name__)
 
@@ -54,14 +57,39 @@ def start_role_change(change: RoleChange) -> None:
         drive.delay(str(change.pk))
 
 
-def sync_now() -> None:
-    """Enqueue a data-sync, asked for by hand.
+def sync_now(requested_by: str) -> None:
+    """Let the backup pull a data-sync, whichever appliance this is.
 
     Raises:
-        SyncRefused: this appliance is not backup, or a data-sync is running.
+        SyncRefused: there is no relationship, or a data-sync is running.
+        PeerError: this appliance is primary and the backup cannot be asked, or refuses.
     """
-    if journal.read().role != Role.BACKUP:
-        raise SyncRefused("not_backup", "This appliance is not backup: the backup pulls the data-sync.")
-    if pull.is_running():
-        raise SyncRefused("running", "A data-sync is running already.")
-    pull_data.delay(SyncTrigger.SYNC_NOW)
+    match journal.read().role:
+        case Role.NONE:
+            raise SyncRefused("not_configured", "Failover is not configured.", remedy="Establish a relationship first.")
+        case Role.PRIMARY:
+            with PeerClient.to_peer(timeout=PROBE_TOTAL_SECONDS) as client:
+                client.ask(messages.SyncWish(requested_by), messages.Done)
+        case Role.BACKUP:
+            if pull.is_running():
+                raise SyncRefused("running", "A data-sync is running already.")
+            pull_data.delay(SyncTrigger.SYNC_NOW)
+
+
+def answer_sync_wish(message: messages.SyncWish) -> messages.Done:
+    """Sync Now was pressed on the primary."""
+    state = journal.read()
+    if state.role != Role.BACKUP:
+        raise MessageRefused("not_backup", "This appliance is not backup.", status=409)
+    try:
+        sync_now(message.requested_by)
+    except SyncRefused as error:
+        raise MessageRefused(error.reason, error.message, status=409) from error
+    return messages.Done(header_of(state))
+
+
+def answer_swap_wish(message: messages.SwapWish) -> messages.Done:
+    """Become Backup was pressed on the primary: record it, and drive it here."""
+    reply = role_changes.answer_swap_wish(message)
+    drive.delay(str(uuid.UUID(message.change_id)))
+    return reply

@@ -84,6 +84,14 @@ class SwapWish(Message):
 
 
 @dataclasses.dataclass(frozen=True)
+class SyncWish(Message):
+    """Primary to backup: somebody pressed Sync Now here; please pull."""
+
+    path: ClassVar[str] = "sync-wish"
+    requested_by: str
+
+
+@dataclasses.dataclass(frozen=True)
 class HandoverRequest(Message):
     """Backup to primary: please stop taking changes and offer me your role."""
 

@@ -36,7 +36,7 @@ def answer_swap_wish(message: messages.SwapWish) -> messages.Done:
 
 def answer_handover(message: messages.HandoverRequest) -> messages.Offer:
     """The backup asks for the role: stop taking changes and offer it (row 8)."""
-    own = (identity.schema_digest(), identity.build())
+    own = (identity.schema_digest(), identity.product_build())
     with transaction.atomic():
         mirror(
             message.change_id, Role.BACKUP, want_final_sync=message.want_final_sync, requested_by=message.requested_by

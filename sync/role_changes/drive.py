@@ -14,7 +14,7 @@ from sync import act, journal
 from sync.datasync import pull
 from sync.errors import ChangeRefused, PeerSilent, SyncError
 from sync.models import RoleChange
-from sync.peer import identity, messages, signing
+from sync.peer import identity, messages, nonces
 from sync.peer.client import PeerClient
 from sync.role_changes.record import deliver_or_refuse, finish, show, tell_cancelled
 from sync.rules import events as e
@@ -75,7 +75,7 @@ def _ask_for_handover(change: RoleChange) -> None:
         want_final_sync=change.want_final_sync,
         requested_by=change.requested_by,
         schema=identity.schema_digest(),
-        build=identity.build(),
+        build=identity.product_build(),
     )
     with PeerClient.to_peer(timeout=PROBE_TOTAL_SECONDS) as client:
         offer = client.ask(ask, messages.Offer)
@@ -92,7 +92,7 @@ def _tell_ready() -> None:
         if state.state != State.B_READY or state.op is None:
             return
         ready = messages.Ready(
-            header_of(state), state.op.op_id, state.op.new_term, state.head, signing.issue_challenge()
+            header_of(state), state.op.op_id, state.op.new_term, state.head, nonces.give_challenge()
         )
         try:
             with PeerClient.to_peer(timeout=2 * PROBE_TOTAL_SECONDS) as client:

@@ -6,7 +6,8 @@ import pytest
 from cryptography import x509
 from pytest_django import Settings
 
-from appliances import secrets, selectors, services
+from appliances import secrets, selectors
+from appliances.services import certificates as services
 
 pytestmark = pytest.mark.django_db
 

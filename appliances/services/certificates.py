@@ -42,3 +42,8 @@ def _names_and_addresses() -> tuple[list[str], list[str]]:
             if host:
                 names.append(host)
     return names, addresses
+
+
+def own_pins() -> list[str]:
+    """The pins (64 hex digits) of every public key that this appliance's web server may present."""
+    return sorted({certificates.spki_pin(row.pem.encode()) for row in Certificate.objects.all()})
