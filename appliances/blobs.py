@@ -245,8 +245,7 @@ class Batch:
             BlobCorrupt: they have another hash.
             StoreFull, BlobTooLarge: as for `store`. In each case these bytes were not taken.
         """
-        if not is_blob_id(expected_id):
-            raise ValueError("not a blob id")
+        path(expected_id)  # refuses what is not an id
         staged, blob = self._write(source, max_bytes)
         return self._accept(expected_id, staged, blob)
 
@@ -256,8 +255,7 @@ class Batch:
         Raises:
             BlobCorrupt: its bytes have another hash; the file is removed.
         """
-        if not is_blob_id(expected_id):
-            raise ValueError("not a blob id")
+        path(expected_id)  # refuses what is not an id
         hasher = blake3()
         with staged.open("rb") as file:
             for chunk in _chunks(file):
