@@ -47,6 +47,9 @@ SECRET_KEY = env.str("SECRET_KEY", default="") or _secret_key()
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 DEBUG = False
 
+# Which function tells pages what the role lets them do (the role is known one layer above `appliances`).
+ROLE_GATE = "sync.gate.read"
+
 # The names a request may come under are checked by appliances.middleware: they change while the site runs.
 ALLOWED_HOSTS = ["*"]
 

@@ -18,12 +18,6 @@ from appliances import blobs
 NO_GRACE = dt.timedelta(seconds=-1)
 
 
-@pytest.fixture(autouse=True)
-def store_folders(settings, tmp_path: Path) -> None:
-    settings.BLOB_DIR = tmp_path / "blobs"
-    settings.STAGING_DIR = tmp_path / "staging"
-
-
 def id_of(content: bytes) -> str:
     return blake3(content).hexdigest()
 
@@ -130,9 +124,13 @@ def test_a_batch_stores_all_at_its_end_and_none_before():
 
 
 def test_a_batch_that_fails_stores_nothing():
-    with pytest.raises(RuntimeError), blobs.Batch() as batch:
-        batch.store([b"one"])
-        raise RuntimeError
+    def fail_after_one() -> None:
+        with blobs.Batch() as batch:
+            batch.store([b"one"])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_after_one()
     assert list(blobs.all_ids()) == []
     assert staged() == []
 

@@ -1,0 +1,56 @@
+"""What the role of this appliance lets pages do: named by settings.ROLE_GATE, read for every request."""
+
+from __future__ import annotations
+
+from appliances import selectors
+from appliances.choices import State
+from appliances.gate import Gate
+from sync import journal
+from sync.rules.facts import RoleState
+
+HTTPS_PORT = 443
+
+_SWAP = "The two appliances are swapping their roles. This page comes back by itself."
+_SENTENCES = {
+    State.P_UNCONFIRMED: "This appliance has just started and is making sure of its role.",
+    State.P_DRAINING: _SWAP,
+    State.P_SUPERSEDED: "This appliance is no longer the primary.",
+    State.B_IDLE: "This appliance is the backup.",
+    State.B_SYNCING: _SWAP,
+    State.B_READY: _SWAP,
+    State.B_YIELDED: _SWAP,
+}
+DATA_SYNC_SENTENCE = (
+    "A data-sync is in progress before the appliances swap their roles. Everybody has been disconnected and log-ins "
+    "are refused until it is done. This page comes back by itself."
+)
+# While the peer is known to be primary, or about to be.
+_POINT_TO_PEER = frozenset({State.P_SUPERSEDED, State.B_IDLE, State.B_SYNCING, State.B_READY, State.B_YIELDED})
+
+
+def read() -> Gate:
+    """The gate as the role journal has it now: one query while this appliance serves, two while it does not."""
+    return gate_of(journal.read())
+
+
+def gate_of(state: RoleState) -> Gate:
+    """The gate of a role state."""
+    drains_with_data_sync = state.state is State.P_DRAINING and state.op is not None and state.op.want_final_sync
+    return Gate(
+        role=state.role,
+        is_serving=state.is_serving,
+        is_writable=state.is_writable,
+        operation_running=state.op is not None,
+        refuses_log_ins=drains_with_data_sync,
+        primary_url=_peer_url() if state.state in _POINT_TO_PEER else None,
+        sentence=DATA_SYNC_SENTENCE if drains_with_data_sync else _SENTENCES.get(state.state, ""),
+    )
+
+
+def _peer_url() -> str | None:
+    relationship = selectors.relationship()
+    if relationship is None:
+        return None
+    host = f"[{relationship.peer_host}]" if ":" in relationship.peer_host else relationship.peer_host
+    port = "" if relationship.peer_port == HTTPS_PORT else f":{relationship.peer_port}"
+    return f"https://{host}{port}/"
