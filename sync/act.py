@@ -16,8 +16,8 @@ from sync.errors import PeerError
 from sync.models import RoleChange
 from sync.peer import messages
 from sync.peer.client import PeerClient
+from sync.rules import effects, role
 from sync.rules import events as e
-from sync.rules import role
 from sync.rules.due import PROBE_TOTAL_SECONDS
 from sync.rules.facts import RoleState, header_of
 
@@ -52,8 +52,8 @@ class Outcome:
 def deliver(event: e.Event, *, asked_in: RoleState | None = None, evidence: dict[str, Any] | None = None) -> Outcome:
     """Let the rules answer `event`; when this returns, the new state is durable and its effects were tried.
 
-    1. take the lock of the role journal; 2. ask `role.handle`; 3. write state, Status History and the record of the role
-    change in one transaction; 4. carry out the effects. `asked_in` is the state in which the question was asked that
+    1. take the lock of the role journal; 2. ask `role.handle`; 3. write state, Status History and the record of the
+    role change in one transaction; 4. carry out the effects. `asked_in` is the state in which the question was asked that
     `event` answers: if it has changed since, the answer is not current.
 
     Raises:
@@ -63,7 +63,11 @@ def deliver(event: e.Event, *, asked_in: RoleState | None = None, evidence: dict
         with journal.locked() as held:
             before = held.state
             if isinstance(event, e.PeerSeen) and asked_in is not None:
-                unchanged = (before.state, before.op, before.own_term) == (asked_in.state, asked_in.op, asked_in.own_term)
+                unchanged = (before.state, before.op, before.own_term) == (
+                    asked_in.state,
+                    asked_in.op,
+                    asked_in.own_term,
+                )
                 event = replace(event, is_current=event.is_current and unchanged)
             result = role.handle(before, event)
             held.state = result.state
@@ -82,6 +86,11 @@ def deliver(event: e.Event, *, asked_in: RoleState | None = None, evidence: dict
         sentence=next((edge.sentence for edge in reversed(result.edges) if edge.sentence), ""),
         refusal=result.refusal,
     )
+
+
+def _stands(state: RoleState) -> tuple[object, ...]:
+    """What must not have changed between a question and its answer for the answer to be current."""
+    return state.state, state.op, state.own_term
 
 
 def _evidence(event: e.Event, before: RoleState, after: RoleState) -> dict[str, Any]:
@@ -118,25 +127,25 @@ def _note_change(edge: role.Edge, event: e.Event, before: RoleState, after: Role
     running.save()
 
 
-def carry_out(effects: tuple[role.Effect, ...]) -> None:
+def carry_out(todo: tuple[effects.Effect, ...]) -> None:
     """Carry out effects in their order. One that fails because of the peer is logged; the next turn tries again."""
-    for effect in effects:
+    for effect in todo:
         try:
             _carry_out(effect)
         except PeerError as error:
             log.warning("effect failed", extra={"effect": type(effect).__name__, "code": error.code, "why": str(error)})
 
 
-def _carry_out(effect: role.Effect) -> None:
+def _carry_out(effect: effects.Effect) -> None:
     match effect:
-        case role.SendGrant():
+        case effects.SendGrant():
             message = messages.Grant(header_of(journal.read()), effect.op_id, effect.new_term)
             with PeerClient.to_peer(timeout=PROBE_TOTAL_SECONDS) as client:
                 reply = client.ask(message, messages.Done, challenge=effect.challenge)
             deliver(e.PeerSeen(reply.header))
-        case role.SendCancel():
+        case effects.SendCancel():
             cancel = messages.Cancel(header_of(journal.read()), "", effect.op_id, effect.reason)
             with PeerClient.to_peer(timeout=PROBE_TOTAL_SECONDS) as client:
                 client.ask(cancel, messages.Done)
-        case role.DisconnectClients():
+        case effects.DisconnectClients():
             end_sessions()

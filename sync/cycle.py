@@ -1,8 +1,8 @@
 """One turn: look, decide, act. Read this first.
 
-Both appliances run it each second. A turn looks at the peer when that is due, lets the rules answer what it saw and what
-time has brought, and says which work another worker has to do. It holds nothing in memory: a turn that is lost or doubled
-changes nothing.
+Both appliances run it each second. A turn looks at the peer when that is due, lets the rules answer what it saw and
+what time has brought, and says which work another worker has to do. It holds nothing in memory: a turn that is lost or
+doubled changes nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sync.models import PeerView
 from sync.observe import observe
 from sync.rules import due
 from sync.rules import events as e
-from sync.rules.role import SendGrant
+from sync.rules.effects import SendGrant
 
 
 def boot() -> None:

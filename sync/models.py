@@ -58,9 +58,9 @@ class RoleJournal(Singleton):
 class PeerView(Singleton):
     """The latest that is known of the peer: one row, written by every probe and every accepted message.
 
-    `status` is the peer's last STATUS as sent (see `sync.peer.messages.Status`); `answered_at` its wall-clock time for
-    display; `answered_boottime` the CLOCK_BOOTTIME seconds of the *send* time of the last answered probe, `asked_boottime` of the
-    last one at all.
+    `status` is the peer's last STATUS as sent (see `sync.peer.messages.Status`); `answered_at` its wall-clock time
+    for display; `answered_boottime` the CLOCK_BOOTTIME seconds of the *send* time of the last answered
+    probe, `asked_boottime` of the last one at all.
     """
 
     status = models.JSONField(default=dict)

@@ -85,7 +85,9 @@ def look_at_peer() -> Look:
         outcome, detail = ProbeOutcome.REFUSED, str(error)
     polls = _keep(view, outcome, status, detail, asked_at, asked_in)
     if outcome != ProbeOutcome.ANSWERED:
-        log.info("peer did not answer", extra={"outcome": outcome, "why": detail, "failures": view.consecutive_failures})
+        log.info(
+            "peer did not answer", extra={"outcome": outcome, "why": detail, "failures": view.consecutive_failures}
+        )
     return Look(outcome, asked_in, status, detail, polls)
 
 

@@ -10,6 +10,7 @@ from sync.errors import MessageRefused
 from sync.peer import identity, messages
 from sync.role_changes.record import deliver_or_deny, finish, mirror, running
 from sync.rules import events as e
+from sync.rules.actions import operation_of
 from sync.rules.facts import header_of
 
 
@@ -47,16 +48,13 @@ def answer_handover(message: messages.HandoverRequest) -> messages.Offer:
             ),
             evidence={"requested_by": message.requested_by},
         )
-    op = outcome.after.op
-    assert op is not None
+    op = operation_of(outcome.after)
     return messages.Offer(header_of(outcome.after), op.op_id, op.new_term, op.want_final_sync)
 
 
 def answer_ready(message: messages.Ready) -> messages.Done:
     """The backup is ready: give the role up durably, then grant it, before this answers (row 10)."""
-    deliver_or_deny(
-        e.ReadyReceived(message.header, message.op_id, message.new_term, message.head, message.challenge)
-    )
+    deliver_or_deny(e.ReadyReceived(message.header, message.op_id, message.new_term, message.head, message.challenge))
     return messages.Done(header_of(journal.read()))
 
 

@@ -19,8 +19,9 @@ from sync.peer.client import PeerClient
 from sync.role_changes.record import deliver_or_refuse, finish, show, tell_cancelled
 from sync.rules import events as e
 from sync.rules.due import PROBE_TOTAL_SECONDS
+from sync.rules.effects import SendCancel
 from sync.rules.facts import BACKUP_STATES, header_of
-from sync.rules.role import SendCancel, UnknownEdge
+from sync.rules.role import UnknownEdge
 
 READY_TRIES = 3  # a READY is repeated while its answer is lost; each try waits up to the time-out of a probe
 READY_PAUSE_SECONDS = 1.0
@@ -91,9 +92,7 @@ def _tell_ready() -> None:
         state = journal.read()
         if state.state != State.B_READY or state.op is None:
             return
-        ready = messages.Ready(
-            header_of(state), state.op.op_id, state.op.new_term, state.head, nonces.give_challenge()
-        )
+        ready = messages.Ready(header_of(state), state.op.op_id, state.op.new_term, state.head, nonces.give_challenge())
         try:
             with PeerClient.to_peer(timeout=2 * PROBE_TOTAL_SECONDS) as client:
                 client.ask(ready, messages.Done)

@@ -27,7 +27,9 @@ def request(target: Role, *, want_final_sync: bool, without_peer: bool, requeste
     state = journal.read()
     if state.role == Role.NONE:
         raise ChangeRefused("Failover is not configured.", remedy="Establish a relationship first.")
-    if state.state == State.P_ACTIVE and target == Role.PRIMARY or state.state == State.B_IDLE and target == Role.BACKUP:
+    if (state.state == State.P_ACTIVE and target == Role.PRIMARY) or (
+        state.state == State.B_IDLE and target == Role.BACKUP
+    ):
         raise ChangeRefused(f"This appliance is {target.label.lower()} already.")
     look = probes.look_at_peer()
     peer = look.status.header if look.status else None
@@ -74,7 +76,9 @@ def _begin_swap(record: RoleChange, state: RoleState) -> RoleChange:
         )
     record.kind = ChangeKind.SWITCHOVER
     save_new(record)
-    history.record("role_change.requested", f"{record.requested_by} asked for a swap of roles.", evidence=wishes(record))
+    history.record(
+        "role_change.requested", f"{record.requested_by} asked for a swap of roles.", evidence=wishes(record)
+    )
     if record.target_role == Role.BACKUP:
         wish = messages.SwapWish(record.pk.hex, record.want_final_sync, record.requested_by)
         try:
@@ -110,7 +114,9 @@ def _become_primary(record: RoleChange, peer: Header | None) -> RoleChange:
 
 def _at_once(record: RoleChange, event: e.Event, *, remedy: str = "", detail: str = "") -> RoleChange:
     """Carry out a change of one step and keep its record, ended."""
-    outcome = deliver_or_refuse(event, evidence={"requested_by": record.requested_by, **({"peer": detail} if detail else {})})
+    outcome = deliver_or_refuse(
+        event, evidence={"requested_by": record.requested_by, **({"peer": detail} if detail else {})}
+    )
     if outcome.is_refused:
         history.record("role_change.refused", outcome.refusal, evidence={"requested_by": record.requested_by})
         raise ChangeRefused(outcome.refusal, remedy=remedy)

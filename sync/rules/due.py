@@ -1,4 +1,4 @@
-"""What is due: values in, yes or no out. Moments are seconds of one clock, or aware datetimes where they come from rows."""
+"""What is due: values in, yes or no out. Moments are seconds of one clock, or aware datetimes of rows."""
 
 from __future__ import annotations
 
@@ -80,7 +80,12 @@ def events_due(seen: Observation) -> list[e.Event]:
 def work_due(seen: Observation) -> list[Work]:
     """What another worker is to be asked for: a data-sync, or to go on driving a role change that nobody drives."""
     work = []
-    if seen.is_sync_due and not seen.is_sync_running and seen.state.state == State.B_IDLE and not seen.has_running_change:
+    if (
+        seen.is_sync_due
+        and not seen.is_sync_running
+        and seen.state.state == State.B_IDLE
+        and not seen.has_running_change
+    ):
         work.append(Work.PULL_DATA)
     is_abandoned = seen.has_running_change and not seen.is_driven and seen.state.role == Role.BACKUP
     if is_abandoned and seen.state.state != State.B_YIELDED:

@@ -121,8 +121,8 @@ def ballot(parity: int, term: int) -> int:
 class Observation:
     """What one turn knows. Durations are seconds; `failures` counts silent looks at the peer in a row.
 
-    `peer_op` is the operation that the peer's last answer carried. `is_driven`: a living process drives the running role
-    change. `is_sync_due`: the interval says so.
+    `peer_op` is the operation that the peer's last answer carried. `is_driven`: a living process drives the running
+    role change. `is_sync_due`: the interval says so.
     """
 
     state: RoleState
