@@ -53,8 +53,8 @@ def deliver(event: e.Event, *, asked_in: RoleState | None = None, evidence: dict
     """Let the rules answer `event`; when this returns, the new state is durable and its effects were tried.
 
     1. take the lock of the role journal; 2. ask `role.handle`; 3. write state, Status History and the record of the
-    role change in one transaction; 4. carry out the effects. `asked_in` is the state in which the question was asked that
-    `event` answers: if it has changed since, the answer is not current.
+    role change in one transaction; 4. carry out the effects. `asked_in` is the state in which the question was
+    asked that `event` answers: if it has changed since, the answer is not current.
 
     Raises:
         UnknownEdge: the table has no row for this; nothing was changed.

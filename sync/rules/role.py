@@ -65,9 +65,9 @@ def handle(state: RoleState, event: e.Event) -> Result:
         return Result(state, effects, edges, str(unknown))
     refusal = ""
     for edge in candidates:
-        failing = [sentence for holds, sentence in edge.conditions if not holds(state, event)]
-        if not failing:
+        failing = next((sentence for holds, sentence in edge.conditions if not holds(state, event)), None)
+        if failing is None:
             after, more = edge.action(state, event)
             return Result(after, effects + more, (*edges, edge))
-        refusal = failing[0]
+        refusal = failing
     return Result(state, effects, edges, refusal)

@@ -1,0 +1,112 @@
+"""What is due, at which moment."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+
+from appliances.choices import OperationKind, State
+from sync.rules import due
+from sync.rules import events as e
+from sync.rules.facts import Observation, Operation, RoleState
+
+NOW = dt.datetime(2026, 11, 22, 9, tzinfo=dt.UTC)
+MINUTE = dt.timedelta(minutes=1)
+OP = Operation(OperationKind.DRAIN, (0, 1), 1, want_final_sync=True)
+QUIET = Observation(
+    state=RoleState(state=State.B_IDLE),
+    seconds_in_state=500.0,
+    seconds_since_answer=1.0,
+    failures=0,
+    peer_op=None,
+    is_grant_alerted=False,
+    has_running_change=False,
+    is_driven=False,
+    is_sync_due=False,
+    is_sync_running=False,
+)
+
+
+def in_state(state: State, op: Operation | None = None, **changes: object) -> Observation:
+    return replace(QUIET, state=RoleState(state=state, op=op), **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("last_asked", "is_due"), [(None, True), (97.1, False), (97.0, True), (200.0, True)], ids=str)
+def test_peer_is_asked_each_three_seconds_and_after_a_restart_of_the_machine(
+    last_asked: float | None, is_due: bool
+) -> None:
+    assert due.is_probe_due(100.0, last_asked) == is_due
+
+
+@pytest.mark.parametrize(
+    ("established", "last_started", "is_due"),
+    [
+        (NOW - 0.5 * MINUTE, None, False),
+        (NOW - MINUTE, None, True),
+        (NOW - 60 * MINUTE, NOW - 90 * MINUTE, True),
+        (NOW - 60 * MINUTE, NOW - 14 * MINUTE, False),
+        (NOW - 60 * MINUTE, NOW - 15 * MINUTE, True),
+        (NOW - 60 * MINUTE, NOW + 15 * MINUTE, True),
+    ],
+    ids=["just paired", "a minute after", "synced in an earlier pair", "not yet", "interval over", "clock set back"],
+)
+def test_data_sync_comes_a_minute_after_pairing_and_then_by_its_interval(
+    established: dt.datetime, last_started: dt.datetime | None, is_due: bool
+) -> None:
+    found = due.is_data_sync_due(
+        NOW,
+        established_at=established,
+        last_started_at=last_started,
+        interval=15 * MINUTE,
+        first_delay=MINUTE,
+    )
+    assert found == is_due
+
+
+def test_nothing_is_due_on_a_quiet_backup() -> None:
+    assert due.events_due(QUIET) == []
+    assert due.work_due(QUIET) == []
+
+
+def test_a_primary_that_hears_nobody_for_the_boot_time_serves() -> None:
+    assert due.events_due(in_state(State.P_UNCONFIRMED, seconds_since_answer=None)) == [e.BootTimedOut()]
+    assert due.events_due(in_state(State.P_UNCONFIRMED, seconds_since_answer=None, seconds_in_state=29.0)) == []
+    assert due.events_due(in_state(State.P_UNCONFIRMED, seconds_since_answer=2.0)) == []
+
+
+def test_a_drained_primary_takes_its_role_back_when_the_backup_is_lost_or_idle() -> None:
+    lost = due.events_due(in_state(State.P_DRAINING, OP, failures=3, seconds_in_state=9.0))
+    idle = due.events_due(in_state(State.P_DRAINING, OP, seconds_in_state=120.0))
+    at_work = due.events_due(in_state(State.P_DRAINING, OP, seconds_in_state=3600.0, peer_op=OP))
+    assert [type(event) for event in (*lost, *idle)] == [e.OperationLost, e.OperationLost]
+    assert at_work == []
+
+
+def test_a_backup_in_a_swap_waits_two_minutes_for_a_silent_primary() -> None:
+    ready = replace(OP, kind=OperationKind.READY)
+    assert due.events_due(in_state(State.B_READY, ready, failures=40, seconds_in_state=119.0)) == []
+    assert len(due.events_due(in_state(State.B_READY, ready, failures=40, seconds_in_state=120.0))) == 1
+
+
+def test_an_unanswered_grant_is_repeated_and_reported_once() -> None:
+    yielded = in_state(State.B_YIELDED, replace(OP, kind=OperationKind.YIELDED), seconds_in_state=61.0)
+    assert due.events_due(yielded) == [e.GrantUnanswered()]
+    assert due.events_due(replace(yielded, is_grant_alerted=True)) == []
+    assert due.is_grant_to_be_repeated(yielded)
+    assert not due.is_grant_to_be_repeated(replace(yielded, seconds_in_state=1.0))
+
+
+def test_a_due_data_sync_starts_only_on_an_idle_backup() -> None:
+    assert due.work_due(replace(QUIET, is_sync_due=True)) == [due.Work.PULL_DATA]
+    assert due.work_due(replace(QUIET, is_sync_due=True, is_sync_running=True)) == []
+    assert due.work_due(replace(QUIET, is_sync_due=True, has_running_change=True, is_driven=True)) == []
+    assert due.work_due(in_state(State.P_ACTIVE, is_sync_due=True)) == []
+
+
+def test_a_swap_that_nobody_drives_is_taken_up_again_by_the_backup() -> None:
+    abandoned = replace(QUIET, has_running_change=True)
+    assert due.work_due(abandoned) == [due.Work.DRIVE_ROLE_CHANGE]
+    assert due.work_due(replace(abandoned, is_driven=True)) == []
+    assert due.work_due(in_state(State.P_ACTIVE, has_running_change=True)) == []
