@@ -20,6 +20,9 @@ from sync.peer.client import PeerClient
 from sync.rules.due import PROBE_TOTAL_SECONDS, Work
 from sync.rules.facts import header_of
 
+# A turn says the same again each second until it is done: what no worker took by then need not wait in the queue.
+HINT_SECONDS = 5
+
 log = logging.getLogger(__name__)
 
 
@@ -29,11 +32,11 @@ def turn() -> None:
     for work in cycle.turn():
         match work:
             case Work.PULL_DATA:
-                pull_data.delay(SyncTrigger.INTERVAL)
+                pull_data.apply_async((SyncTrigger.INTERVAL,), expires=HINT_SECONDS)
             case Work.DRIVE_ROLE_CHANGE:
                 change = role_changes.running()
                 if change is not None:
-                    drive.delay(str(change.pk))
+                    drive.apply_async((str(change.pk),), expires=HINT_SECONDS)
 
 
 @shared_task(name="sync.pull_data", queue="sync")
@@ -45,9 +48,9 @@ def pull_data(trigger: str) -> None:
         log.warning("data-sync ended", extra={"code": error.code, "why": str(error)})
 
 
-@shared_task(name="sync.drive", queue="sync")
+@shared_task(name="sync.drive", queue="hooks")
 def drive(change_id: str) -> None:
-    """Drive a planned swap."""
+    """Drive a planned swap; on a queue of its own, so that it never waits behind a long data-sync."""
     role_changes.drive(uuid.UUID(change_id))
 
 

@@ -1,4 +1,4 @@
-"""Drive a planned swap to its end: run by the sync worker of the backup."""
+"""Drive a planned swap to its end: run by a worker of the backup."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from sync.role_changes.record import deliver_or_refuse, finish, show, tell_cance
 from sync.rules import events as e
 from sync.rules.due import PROBE_TOTAL_SECONDS
 from sync.rules.effects import SendCancel
-from sync.rules.facts import BACKUP_STATES, header_of
+from sync.rules.facts import BACKUP_STATES, Operation, header_of
 from sync.rules.role import UnknownEdge
 
 READY_TRIES = 3  # a READY is repeated while its answer is lost; each try waits up to the time-out of a probe
 READY_PAUSE_SECONDS = 1.0
+PULL_PAUSE_SECONDS = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -56,17 +57,25 @@ def _drive(change: RoleChange) -> None:
     if state.state == State.B_IDLE:
         if change.want_final_sync:
             show(change, ChangeStep.FIRST_SYNC)
-            pull.pull_data(SyncTrigger.ROLE_CHANGE)
+            _pull(change)
         _stop_if_cancelled(change)
         _ask_for_handover(change)
     state = journal.read()
     if state.state == State.B_SYNCING and state.op is not None:
         if state.op.want_final_sync:
             show(change, ChangeStep.FINAL_SYNC)
-            pull.pull_data(SyncTrigger.ROLE_CHANGE, for_operation=state.op)
+            _pull(change, state.op)
         _refuse_unless_done(act.deliver(e.Prepared(state.op.op_id)))
     if journal.read().state == State.B_READY:
         _tell_ready()
+
+
+def _pull(change: RoleChange, op: Operation | None = None) -> None:
+    """Pull a data-sync, after the end of one that is running already."""
+    while pull.is_running():
+        _stop_if_cancelled(change)
+        time.sleep(PULL_PAUSE_SECONDS)
+    pull.pull_data(SyncTrigger.ROLE_CHANGE, for_operation=op)
 
 
 def _ask_for_handover(change: RoleChange) -> None:
