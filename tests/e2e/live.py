@@ -1,0 +1,227 @@
+"""Real appliances as processes, started as a real host starts them; used by the end-to-end tests and the benchmarks."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import sqlite3
+import ssl
+import subprocess
+import sys
+import time
+import urllib.parse
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 90.0
+STOP_SECONDS = 30.0
+NAMESPACE = "{http://www.bomgar.com/namespaces/API/command}"
+
+
+def insecure_context() -> ssl.SSLContext:
+    """A TLS context that accepts any certificate: the appliances' are self-issued."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def wait_for(what: str, is_true: Callable[[], Any], seconds: float = 30.0, pause: float = 0.1) -> Any:
+    """The first true value of `is_true()`; fails naming `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if value := is_true():
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
+        time.sleep(pause)
+
+
+@dataclass
+class LiveAppliance:
+    """One appliance with its own data folder and address."""
+
+    name: str
+    address: str
+    port: int
+    data_dir: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The address for a browser."""
+        return f"https://{self.address}:{self.port}"
+
+    @property
+    def password(self) -> str:
+        """The password of the first administrator, `admin`."""
+        return (self.data_dir / "secrets" / "first-password").read_text().strip()
+
+    def env(self) -> dict[str, str]:
+        """The environment of every process of this appliance."""
+        own = {
+            "DATA_DIR": str(self.data_dir),
+            "HOST_NAME": self.name,
+            "LISTEN": f"{self.address}:{self.port}",
+            "ALLOW_LOOPBACK_TARGETS": "1",
+            "FIRST_SYNC_DELAY_SECONDS": "3",
+        }
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        return inherited | own | self.environment
+
+    def start(self) -> None:
+        """Start it in a process group of its own; does not wait."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with open(self.data_dir / "console.log", "ab") as console:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "appliance"],
+                cwd=ROOT,
+                env=self.env(),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+            )
+
+    def wait_until_healthy(self, seconds: float = START_SECONDS) -> None:
+        """Wait until `/check_health` says 200."""
+
+        def is_healthy() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, f"{self.name} ended: {self.console()[-2000:]}"
+            return self.get("/check_health")[0] == 200
+
+        wait_for(f"{self.name} is healthy", is_healthy, seconds)
+
+    def console(self) -> str:
+        """What it printed so far."""
+        return (self.data_dir / "console.log").read_text(errors="replace")
+
+    def stop(self) -> None:
+        """Stop it as Ctrl-C does."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self.process = None
+
+    def kill(self) -> None:
+        """End the supervisor with SIGKILL; its children die with it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(STOP_SECONDS)
+        self.process = None
+
+    def get(self, path: str, *, timeout: float = 5.0) -> tuple[int, bytes]:
+        """Status and body of a GET; (0, b"") when nobody answers."""
+        connection = http.client.HTTPSConnection(self.address, self.port, timeout=timeout, context=insecure_context())
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException):
+            return 0, b""
+        finally:
+            connection.close()
+
+    def command(self, action: str, **parameters: str) -> ElementTree.Element:
+        """The answer of the command API, by user and password."""
+        query = urllib.parse.urlencode({"action": action, "username": "admin", "password": self.password, **parameters})
+        status, body = self.get(f"/api/command?{query}", timeout=40.0)
+        assert status == 200, f"{action}: HTTP {status}"
+        return ElementTree.fromstring(body)
+
+    def role(self) -> str:
+        """The role that the API tells."""
+        element = self.command("check_health").find(f"{NAMESPACE}failover_role")
+        assert element is not None
+        assert element.text
+        return element.text
+
+    def manage(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run `manage.py` on this appliance."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.env(),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query on its database, read only."""
+        with sqlite3.connect(f"file:{self.data_dir}/database.sqlite3?mode=ro", uri=True, timeout=20) as database:
+            return database.execute(query).fetchall()
+
+    def blobs(self) -> dict[str, int]:
+        """Every file of its content-addressed store with its size."""
+        store = self.data_dir / "blobs"
+        return {str(path.relative_to(store)): path.stat().st_size for path in store.rglob("*") if path.is_file()}
+
+    def tracebacks(self) -> list[str]:
+        """Every line of its logs that carries a traceback."""
+        logs = [self.data_dir / "console.log", *(self.data_dir / "logs").glob("*.log*")]
+        return [
+            f"{path.name}: {line[:2000]}"
+            for path in logs
+            for line in path.read_text(errors="replace").splitlines()
+            if "Traceback (most recent call last)" in line
+        ]
+
+
+@dataclass
+class LivePair:
+    """Two appliances on loopback."""
+
+    site1: LiveAppliance
+    site2: LiveAppliance
+
+    @classmethod
+    def below(cls, folder: Path, *, port: int, **environment: str) -> LivePair:
+        """A pair that keeps everything below `folder`, on 127.0.0.1 and 127.0.0.2."""
+        return cls(
+            LiveAppliance("site1.example.com", "127.0.0.1", port, folder / "site1", environment),
+            LiveAppliance("site2.example.com", "127.0.0.2", port, folder / "site2", environment),
+        )
+
+    def start(self) -> None:
+        """Start both and wait until both are healthy."""
+        self.site1.start()
+        self.site2.start()
+        self.site1.wait_until_healthy()
+        self.site2.wait_until_healthy()
+
+    def stop(self) -> None:
+        """Stop both."""
+        for appliance in (self.site1, self.site2):
+            appliance.stop()
+
+    def establish_from_shell(self) -> None:
+        """Give both the same inter-appliance key and make site2 the backup of site1."""
+        made = self.site1.manage("inter_appliance_key", "--generate")
+        assert made.returncode == 0, made.stderr
+        key = made.stdout.strip().splitlines()[-1]
+        entered = self.site2.manage("inter_appliance_key", "--set-from-stdin", stdin=key)
+        assert entered.returncode == 0, entered.stderr
+        port = str(self.site1.port)
+        done = self.site1.manage("establish", self.site2.address, port, self.site1.address, port)
+        assert done.returncode == 0, done.stderr + done.stdout
+
+    def wait_until_synchronised(self, seconds: float = 60.0) -> None:
+        """Wait for a good data-sync on the backup."""
+        wait_for(
+            "a good data-sync",
+            lambda: self.site2.rows("SELECT 1 FROM sync_syncrun WHERE status = 'success'")
+            or self.site1.rows("SELECT 1 FROM sync_syncrun WHERE status = 'success'"),
+            seconds,
+        )
