@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-# 256 words, one a byte: short, common, and hard to mistake for each other when spoken. The order is part of the meaning:
+# 256 words, one a byte: short, common, hard to mistake for each other when spoken. The order is part of the meaning:
 # both appliances must show the same words for the same key.
-WORDS = (
+WORDS = (  # noqa: SIM905  (a list would be three pages long)
     "acorn actor admiral album alpine amber anchor apple apron arrow atlas autumn bacon badger bagel bakery balcony "
     "bamboo banana banjo barrel basil basket beacon beaver bicycle birch biscuit blanket blossom blue bonfire border "
     "bottle bridge bronze bucket buffalo butter button cabin cactus camel camera candle canoe canyon captain caravan "

@@ -23,10 +23,15 @@ MAX_MESSAGE_BYTES = 1024 * 1024  # a manifest lists tables and origins, never ro
 
 @dataclasses.dataclass(frozen=True)
 class Message:
-    """A request or a reply. `path` is where a request is sent; `needs_challenge` marks what changes a role."""
+    """A request or a reply.
+
+    `path` is where a request is sent; `needs_challenge` marks what changes a role. `may_repeat` marks what may be
+    asked twice without harm, so that it is sent again when a kept-open connection turns out to be dead.
+    """
 
     path: ClassVar[str] = ""
     needs_challenge: ClassVar[bool] = False
+    may_repeat: ClassVar[bool] = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Status(Message):
     """How an appliance is: request and reply alike."""
 
     path: ClassVar[str] = "status"
+    may_repeat: ClassVar[bool] = True
     header: Header
     guid: str
     host_name: str
@@ -60,10 +66,26 @@ class Done(Message):
 
 
 @dataclasses.dataclass(frozen=True)
+class Refusal(Message):
+    """The answer where a request is not granted.
+
+    `step` is set while a relationship is established. `challenge` comes with the code `clock`: the same request is
+    accepted with it, whatever the clocks say.
+    """
+
+    code: str
+    message: str
+    remedy: str = ""
+    step: str = ""
+    challenge: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class ChallengeRequest(Message):
     """Ask for a challenge, which makes the next message acceptable once, whatever the clocks say."""
 
     path: ClassVar[str] = "challenge"
+    may_repeat: ClassVar[bool] = True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,185 @@
+"""One TLS connection to the peer: the right address, the right key, and no call that waits for ever.
+
+The peer's certificate may be self-issued, so it is not verified against authorities: its public key is compared with
+the pins *before a byte is sent* (security specification, section 2). There are no redirects and no proxies.
+"""
+
+from __future__ import annotations
+
+import hmac
+import http.client
+import select
+import socket
+import ssl
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from appliances import addresses
+from appliances.certificates import spki_pin_of_der
+from appliances.choices import EstablishStep
+from sync.errors import PeerMisbehaved, PeerSilent, PeerUntrusted
+
+CONNECT_SECONDS = 3.0
+TOTAL_SECONDS = 5.0
+IDLE_SECONDS = 30.0  # a stream may last hours, but not stand still
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """Seconds: to connect with TLS, for one question and its answer, and for each piece of a stream."""
+
+    connect: float = CONNECT_SECONDS
+    total: float = TOTAL_SECONDS
+    idle: float = IDLE_SECONDS
+
+
+class _DeadlineSocket(ssl.SSLSocket):
+    """A TLS socket whose every read and write ends by one deadline: a peer that drips bytes cannot stretch it."""
+
+    deadline: float | None = None
+    idle_seconds: float = IDLE_SECONDS
+
+    def _arm(self) -> None:
+        left = self.idle_seconds if self.deadline is None else self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the time for the answer is over")
+        self.settimeout(left)
+
+    def recv_into(self, buffer, nbytes=None, flags=0):  # type: ignore[no-untyped-def]
+        """As of `ssl.SSLSocket`, by the deadline."""
+        self._arm()
+        return super().recv_into(buffer, nbytes, flags)
+
+    def send(self, data, flags=0):  # type: ignore[no-untyped-def]
+        """As of `ssl.SSLSocket`, by the deadline."""
+        self._arm()
+        return super().send(data, flags)
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # the pin takes the place of an authority
+    context.sslsocket_class = _DeadlineSocket
+    return context
+
+
+class PinnedConnection(http.client.HTTPSConnection):
+    """An HTTPS connection to an address of the allowed ranges that presents one of the pinned keys.
+
+    `pins=None` accepts any key, for the one question that establishes a relationship: it is bound to the key seen
+    (`seen_pin`) by its MAC.
+    """
+
+    def __init__(self, host: str, port: int, *, pins: Collection[str] | None, limits: TimeLimits) -> None:
+        self._tls = _context()
+        super().__init__(host, port, context=self._tls)
+        self.pins = pins
+        self.limits = limits
+        self.seen_pin = ""
+
+    def connect(self) -> None:
+        """Open the connection and compare the key; nothing of ours is sent before.
+
+        Raises:
+            PeerSilent: nobody answers there.
+            PeerUntrusted: not TLS, another key, or an address that may not be connected to.
+        """
+        deadline = time.monotonic() + self.limits.connect
+        plain = self._open(deadline)
+        try:
+            plain.settimeout(max(deadline - time.monotonic(), 0.001))
+            name = self.host if any(letter.isalpha() for letter in self.host) and ":" not in self.host else None
+            secured = self._tls.wrap_socket(plain, server_hostname=name)
+        except (TimeoutError, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+            plain.close()
+            raise PeerSilent(f"{self._where} does not answer with TLS.", step=EstablishStep.TLS) from error
+        except (ssl.SSLError, OSError) as error:
+            plain.close()
+            raise PeerUntrusted(
+                f"{self._where} does not speak TLS as an appliance does.", step=EstablishStep.TLS
+            ) from error
+        self._check_pin(secured)
+        self.sock = secured
+
+    def start_question(self, seconds: float) -> None:
+        """From now on, everything on this connection ends within this time."""
+        self._socket.deadline = time.monotonic() + seconds
+
+    def start_stream(self) -> None:
+        """From now on, each piece has its own time."""
+        self._socket.deadline = None
+        self._socket.idle_seconds = self.limits.idle
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection that may be used again: open, and with nothing unexpected to read on it."""
+        if self.sock is None:
+            return False
+        try:
+            readable, _, _ = select.select([self.sock], [], [], 0)
+        except (OSError, ValueError):
+            return False
+        return not readable
+
+    @property
+    def _socket(self) -> _DeadlineSocket:
+        assert isinstance(self.sock, _DeadlineSocket)  # noqa: S101  (set by connect)
+        return self.sock
+
+    @property
+    def _where(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def _open(self, deadline: float) -> socket.socket:
+        try:
+            targets = addresses.resolve(self.host, self.port, seconds=self.limits.connect)
+        except addresses.AddressRefused as error:
+            raise PeerUntrusted(str(error), step=EstablishStep.FORM) from error
+        except (addresses.NameUnknown, TimeoutError) as error:
+            raise PeerSilent(str(error), step=EstablishStep.NAME_LOOKUP) from error
+        problem: OSError | None = None
+        for target in targets:
+            plain = socket.socket(target.family, socket.SOCK_STREAM)
+            try:
+                plain.settimeout(max(deadline - time.monotonic(), 0.001))
+                plain.connect((target.address, target.port))
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError as error:
+                plain.close()
+                problem = error
+            else:
+                return plain
+        raise PeerSilent(f"{self._where}: {_in_words(problem)}.", step=EstablishStep.TCP) from problem
+
+    def _check_pin(self, secured: ssl.SSLSocket) -> None:
+        der = secured.getpeercert(binary_form=True)
+        try:
+            self.seen_pin = spki_pin_of_der(der) if der else ""
+        except ValueError:
+            self.seen_pin = ""
+        trusted = self.pins is None or any(hmac.compare_digest(self.seen_pin, pin) for pin in self.pins)
+        if not self.seen_pin or not trusted:
+            secured.close()
+            raise PeerUntrusted(
+                f"{self._where} presents another certificate than the peer has.", step=EstablishStep.TLS
+            )
+
+
+def _in_words(error: OSError | None) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection was refused; nothing listens there"
+    return f"cannot be reached ({(error.strerror or '').lower() if error else ''})"
+
+
+def classified(error: Exception, where: str) -> PeerSilent | PeerMisbehaved:
+    """What an error of an open connection means: silence, or an answer that is not HTTP."""
+    if isinstance(error, TimeoutError):
+        return PeerSilent(f"{where} did not answer in time.")
+    if isinstance(error, http.client.RemoteDisconnected | http.client.IncompleteRead | OSError):
+        return PeerSilent(f"{where} broke the connection off.")
+    return PeerMisbehaved(f"{where} answered something that is not HTTP.")
