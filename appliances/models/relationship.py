@@ -31,7 +31,8 @@ class FailoverRelationship(Singleton):
 
     `peer_host` and `peer_port` are how this appliance reaches the peer; `reverse_host` and `reverse_port` how
     the peer reaches this one. `peer_pins` are the SHA-256 digests (64 hex digits) of the public keys that the
-    peer's web server may present.
+    peer's web server may present. `is_confirmed` is False on the founding backup until the peer has shown that it
+    made the relationship durable as well.
     """
 
     pair_id = models.CharField(max_length=32, editable=False)
@@ -43,6 +44,7 @@ class FailoverRelationship(Singleton):
     reverse_port = models.PositiveIntegerField("This appliance: TLS port")
     peer_pins = models.JSONField(default=list, editable=False)
     is_founding_primary = models.BooleanField(editable=False)
+    is_confirmed = models.BooleanField("The peer holds this relationship too", default=True, editable=False)
     established_at = models.DateTimeField("Established", auto_now_add=True)
     last_pulled_at = models.DateTimeField("Last pulled by the backup", null=True, editable=False)
 

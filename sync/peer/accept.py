@@ -98,6 +98,8 @@ def check_pair(sender: Sender) -> FailoverRelationship:
     row = selectors.relationship()
     if row is None:
         raise MessageRefused("no_relationship", "The peer is in no failover relationship.", status=409)
+    if row.pair_id != sender.envelope.pair_id:
+        raise MessageRefused("other_pair", "The peer is in another failover relationship.", status=409)
     signing.check_parties(channel_of(row, sender.key), sender.envelope)
     return row
 

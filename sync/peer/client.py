@@ -33,7 +33,7 @@ from sync.peer.signing import JSON_TYPE, STREAM_TYPE, Channel, Signer
 
 MOUNT = "/peer/v1/"
 UNTRUSTED_CODES = frozenset({"no_key", "key_differs", "bad_mac"})  # said without proof
-WRONG_PARTY_CODES = frozenset({"reflected", "wrong_appliance", "other_pair"})  # said by whoever holds the key
+WRONG_PARTY_CODES = frozenset({"reflected", "wrong_appliance"})  # said by whoever holds the key
 
 R = TypeVar("R", bound=Message)
 T = TypeVar("T")
