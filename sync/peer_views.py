@@ -87,7 +87,7 @@ def message(request: HttpRequest, name: str) -> HttpResponseBase:
         if endpoint.message not in SAID_WHILE_UNDECIDED:
             relationship.note_sign_of_life(sender.channel.pair_id)
         return _answered(request, endpoint, sender, body)
-    except Exception as error:  # noqa: BLE001  (a bad message must never become an error page)
+    except Exception as error:
         return _refused(request, sender, error)
 
 
@@ -127,7 +127,7 @@ def _handshake(
     try:
         key_id, mac = request.headers.get(KEY_ID_FIELD), request.headers.get(MAC_FIELD)
         status, body, mac = answer(Received(_body(request), key_id or "", mac or ""))
-    except Exception as error:  # noqa: BLE001  (a bad message must never become an error page)
+    except Exception as error:
         return _refused(request, None, error)
     return HttpResponse(body, status=status, content_type=JSON_TYPE, headers={MAC_FIELD: mac})
 
@@ -201,9 +201,7 @@ def _stream(request: HttpRequest, sender: Sender, payloads: Iterable[bytes]) -> 
         created=time.time(),
     )
     seal = signing.seal_of(sender.channel.sending_key, "response", sender.envelope.nonce)
-    return StreamingHttpResponse(
-        frames.write(chain(first, rest), seal), content_type=STREAM_TYPE, headers=headers
-    )
+    return StreamingHttpResponse(frames.write(chain(first, rest), seal), content_type=STREAM_TYPE, headers=headers)
 
 
 def _take_one(payloads: Iterator[bytes]) -> Iterator[bytes]:
@@ -226,7 +224,7 @@ def _refused(request: HttpRequest, sender: Sender | None, error: Exception) -> H
         return _plain(refusal, status)
     try:
         return _signed(request, sender, render(refusal), status)
-    except Exception as second:  # noqa: BLE001  (the database may be what failed in the first place)
+    except Exception as second:
         log.error("peer refusal not signed", exc_info=second, extra={"path": request.path})
         return _plain(refusal, status)
 

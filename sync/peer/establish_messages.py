@@ -59,7 +59,7 @@ class HelloReply(Message):
 
 @dataclasses.dataclass(frozen=True)
 class CallBack(Message):
-    """B to A over the reverse address, while A waits for the reply to its hello: is it you who said hello?"""
+    """B to A over the reverse address, while A waits for the reply to its hello: did you say hello? Prove it."""
 
     path: ClassVar[str] = "call-back"
     hello_nonce: str

@@ -7,19 +7,13 @@ import re
 
 from django.db import transaction
 
-from appliances.certificates import spki_pin
-from appliances.models import Certificate, FailoverRelationship
+from appliances.models import FailoverRelationship
 
 MAXIMUM_PINS = 16  # one a certificate; a list without a limit would let the peer fill the row
 
 _PIN = re.compile(r"[0-9a-f]{64}")
 
 log = logging.getLogger(__name__)
-
-
-def own_pins() -> list[str]:
-    """The pins of every certificate of this appliance, sorted."""
-    return sorted({spki_pin(pem) for pem in Certificate.objects.values_list("pem", flat=True)})[:MAXIMUM_PINS]
 
 
 def are_pins(pins: list[str]) -> bool:

@@ -10,8 +10,8 @@
     durable: primary
     any message                       ->    confirmed
 
-If A stops after B has made it durable, B asks A (`settle`): A proves to be in no relationship, and B leaves. So no crash
-leaves one side paired for ever, and neither side leaves because of mere silence.
+If A stops after B has made it durable, B asks A (`settle`): A proves to be in no relationship, and B leaves. So no
+crash leaves one side paired for ever, and neither side leaves because of mere silence.
 """
 
 from sync.relationship.answer import answer_call_back, answer_confirm, answer_hello

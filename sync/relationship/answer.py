@@ -14,6 +14,7 @@ from django.utils import timezone
 from appliances import selectors
 from appliances.choices import EstablishStep
 from appliances.models import FailoverRelationship
+from appliances.services.certificates import own_pins
 from appliances.services.keys import inter_appliance_secret, key_id
 from sync import act, journal
 from sync.errors import EstablishRefused, MessageRefused, PeerError, PeerMisbehaved
@@ -23,7 +24,6 @@ from sync.peer import nonces
 from sync.peer.accept import Sender
 from sync.peer.connection import PinnedConnection, TimeLimits
 from sync.peer.messages import Done, Refusal, parse, render
-from sync.peer.pins import own_pins
 from sync.peer.signing import pair_id_of
 from sync.relationship.ask import post
 from sync.relationship.checks import (
@@ -181,9 +181,7 @@ def _check_hello(hello: em.Hello) -> None:
 def _call_back(key: bytes, hello: em.Hello) -> str:
     """The nonce of this side, once the asking appliance was reached over the reverse address and proved to be it."""
     where = f"{hello.reverse_host}:{hello.reverse_port}"
-    connection = PinnedConnection(
-        hello.reverse_host, hello.reverse_port, pins=hello.party.pins, limits=TimeLimits()
-    )
+    connection = PinnedConnection(hello.reverse_host, hello.reverse_port, pins=hello.party.pins, limits=TimeLimits())
     try:
         connection.connect()
         nonce = nonces.new_nonce()

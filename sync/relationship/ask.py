@@ -19,8 +19,8 @@ from appliances.services.keys import inter_appliance_secret, key_id
 from sync import act, journal
 from sync.errors import EstablishRefused, PeerError, PeerMisbehaved, PeerSilent, PeerUntrusted, SyncError
 from sync.models import Nonce
-from sync.peer import nonces
 from sync.peer import establish_messages as em
+from sync.peer import nonces
 from sync.peer.client import MOUNT, PeerClient
 from sync.peer.connection import PinnedConnection, TimeLimits, classified
 from sync.peer.messages import MAX_MESSAGE_BYTES, Break, Done, Refusal, parse, render
@@ -187,7 +187,9 @@ def _refused_by_peer(answer: bytes, status: int) -> EstablishRefused:
         return EstablishRefused(step, message, remedy=REMEDIES[step])
     if refusal.step in EstablishStep.values:
         return EstablishRefused(EstablishStep(refusal.step), refusal.message, remedy=refusal.remedy)
-    step = EstablishStep.KEY if refusal.code in {"no_key", "key_differs", "bad_mac", "slow_down"} else EstablishStep.STATE
+    step = (
+        EstablishStep.KEY if refusal.code in {"no_key", "key_differs", "bad_mac", "slow_down"} else EstablishStep.STATE
+    )
     return EstablishRefused(step, refusal.message, remedy=refusal.remedy or REMEDIES.get(step, ""))
 
 
@@ -226,7 +228,7 @@ def _send_confirm(client: PeerClient, message: em.Confirm) -> None:
                 raise EstablishRefused(
                     EstablishStep.TCP,
                     "The other appliance stopped answering at the last step.",
-                    remedy="Try again. If it believes to be paired, it leaves by itself once it reaches this appliance.",
+                    remedy="Try again. Should it believe to be paired, it leaves by itself once it reaches this one.",
                 ) from error
         except SyncError as error:
             remedy = error.remedy or "Try again."

@@ -9,11 +9,12 @@ from django.conf import settings
 
 from appliances import addresses, selectors
 from appliances.choices import EstablishStep, Role, State
+from appliances.services.certificates import own_pins
 from sync import journal
 from sync.errors import EstablishRefused
 from sync.peer import identity
 from sync.peer.establish_messages import Party
-from sync.peer.pins import are_pins, own_pins
+from sync.peer.pins import are_pins
 
 HIGHEST_PORT = 65535
 

@@ -79,7 +79,7 @@ def leave(reason: str) -> None:
     """This appliance is in no relationship; what was known of the peer is forgotten, its data stays."""
     with transaction.atomic():
         FailoverRelationship.objects.filter(pk=1).delete()
-        PeerView.objects.filter(pk=1).delete()
+        PeerView.objects.all().delete()
         act.deliver(BreakRelationship(reason=reason))
     log.info("relationship left", extra={"why": reason})
 
