@@ -1,0 +1,147 @@
+"""The health of this appliance: looked at by the role worker each second, written to one small file, read by the rest.
+
+The file lets `/check_health` answer without the database. It carries a CLOCK_BOOTTIME stamp, because the wall clock
+may jump and a worker that died must be noticed within seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from functools import cache
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db.models import F
+
+from appliances import selectors
+from appliances.choices import State
+from sync import journal
+from sync.models import RoleJournal
+
+STALE_AFTER_SECONDS = 5.0  # five missed writes: the role worker is gone or stuck
+MIN_FREE_BYTES = 256 * 1024 * 1024  # below this a data-sync or a recording soon fails, and SQLite with it
+BROKER_TIMEOUT_SECONDS = 0.5  # the broker is on this box: a slower answer is as good as none
+MAX_FILE_BYTES = 4096
+
+HEALTHY = "This appliance is healthy."
+
+
+@dataclass(frozen=True)
+class Health:
+    """How this appliance is: `message` is one sentence for administrators."""
+
+    is_healthy: bool
+    message: str
+
+
+UNKNOWN = Health(False, "The health of this appliance is not known: its role worker has not reported in time.")
+
+
+def boottime() -> float:
+    """Seconds since this machine started, sleep included; no wall clock can move it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def collect() -> Health:
+    """Look at the database, the disk, the role and the broker; the first problem found is the message. Never raises."""
+    for look in (_database, _disk, _role, _broker):
+        try:
+            problem = look()
+        except DatabaseError:
+            problem = "The database does not answer."
+        except OSError:
+            problem = "The data folder cannot be read."
+        if problem:
+            return Health(False, problem)
+    return Health(True, HEALTHY)
+
+
+def write(health: Health) -> None:
+    """Put the health on file with the stamp of this moment; a reader sees the old file or the new one, never a part.
+
+    Not made durable on purpose: after a power cut the stamp is worthless anyway.
+    """
+    content = {"healthy": health.is_healthy, "message": health.message, "boottime": boottime()}
+    temporary = settings.HEALTH_FILE.with_name(f"{settings.HEALTH_FILE.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(content))
+    temporary.replace(settings.HEALTH_FILE)
+
+
+def read() -> Health:
+    """The health on file, or UNKNOWN when there is none, it cannot be read, or it is older than 5 s. No database."""
+    try:
+        with open(settings.HEALTH_FILE, "rb") as file:
+            content = json.loads(file.read(MAX_FILE_BYTES))
+        is_healthy, message, stamp = content["healthy"], content["message"], float(content["boottime"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        return UNKNOWN
+    # A stamp in the future is from before this machine started again.
+    if not 0 <= boottime() - stamp <= STALE_AFTER_SECONDS:
+        return UNKNOWN
+    if not isinstance(is_healthy, bool) or not isinstance(message, str):
+        return UNKNOWN
+    return Health(is_healthy, message)
+
+
+def _database() -> str:
+    """Empty when the database takes writes."""
+    if connection.vendor != "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW transaction_read_only")
+            return "" if cursor.fetchone()[0] == "off" else "The database does not accept writes."
+    with connection.cursor() as cursor:
+        # Somebody else's long write (a data-sync being applied) is a sign of life, not worth waiting for.
+        cursor.execute("PRAGMA busy_timeout = 0")
+        try:
+            with transaction.atomic():
+                RoleJournal.objects.filter(pk=1).update(term=F("term"))
+                transaction.set_rollback(True)
+        except OperationalError as error:
+            if not getattr(error.__cause__, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+                return "The database does not accept writes."
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {settings.SQLITE_OPTIONS['timeout'] * 1000}")
+    return ""
+
+
+def _disk() -> str:
+    """Empty when there is room in the data folder."""
+    free = shutil.disk_usage(settings.DATA_DIR).free
+    if free >= MIN_FREE_BYTES:
+        return ""
+    return f"The disk is nearly full: {free // 1024**2} MiB are free, {MIN_FREE_BYTES // 1024**2} MiB are needed."
+
+
+def _role() -> str:
+    """Empty when role and relationship agree and the peer has not superseded this appliance.
+
+    A primary that is still confirming its role counts as well: it is health that lets it serve again.
+    """
+    state = journal.read().state
+    if (state == State.NONE) != (selectors.relationship() is None):
+        return "The role of this appliance and its failover relationship do not agree."
+    if state == State.P_SUPERSEDED:
+        return "The peer has taken the primary role over; this appliance has stopped serving."
+    return ""
+
+
+@cache
+def _broker_client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url, socket_timeout=BROKER_TIMEOUT_SECONDS, socket_connect_timeout=BROKER_TIMEOUT_SECONDS
+    )
+
+
+def _broker() -> str:
+    """Empty when the broker answers."""
+    url = settings.REDIS_URL.replace("redis+socket://", "unix://", 1)
+    try:
+        _broker_client(url).ping()
+    except (redis.RedisError, OSError):
+        return "The message broker does not answer: no background work is done."
+    return ""
