@@ -69,6 +69,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "sync.api.check_health.CheckHealthMiddleware",  # first: no redirect, session or database before it
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -181,6 +182,10 @@ REST_FRAMEWORK: dict[str, object] = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
 }
+
+# --- Command API ------------------------------------------------------------------------------------------------
+# Clients compare this text with what they expect: change it only for clients that expect another.
+XML_NAMESPACE = env.str("XML_NAMESPACE", default="http://www.bomgar.com/namespaces/API/command")
 
 # --- Logs -------------------------------------------------------------------------------------------------------
 LOGGING_CONFIG = "logging.config.dictConfig"

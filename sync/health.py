@@ -138,7 +138,9 @@ def _broker_client(url: str) -> redis.Redis:
 
 
 def _broker() -> str:
-    """Empty when the broker answers."""
+    """Empty when the broker answers; one made of files answers as long as the disk does."""
+    if settings.REDIS_URL.startswith("filesystem://"):
+        return ""
     url = settings.REDIS_URL.replace("redis+socket://", "unix://", 1)
     try:
         _broker_client(url).ping()

@@ -180,3 +180,20 @@ class Nonce(models.Model):
 
     def __str__(self) -> str:
         return self.value
+
+
+class AlertEpisode(models.Model):
+    """A condition that the administrators were told of by mail; open until it is over."""
+
+    code = models.CharField(max_length=60)
+    detail = models.CharField(max_length=1000, blank=True)
+    opened_at = models.DateTimeField(auto_now_add=True)
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["code"], condition=Q(closed_at=None), name="one_open_episode_per_code")
+        ]
+
+    def __str__(self) -> str:
+        return self.code

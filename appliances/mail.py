@@ -1,0 +1,95 @@
+"""Send mail by the server of the Email Configuration page."""
+
+from __future__ import annotations
+
+import logging
+
+from django.core.mail import EmailMessage, get_connection
+
+from appliances import selectors
+from appliances.choices import SmtpEncryption
+from appliances.models import EmailConfiguration
+from appliances.secrets import SecretUnreadable
+
+SMTP_TIMEOUT_SECONDS = 15.0  # for the connection and for each answer: a relay that greylists answers within this
+BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+
+log = logging.getLogger(__name__)
+
+
+class MailNotSent(Exception):
+    """The mail was not sent; the text says why. `is_final` means that trying again cannot help."""
+
+    def __init__(self, message: str, *, is_final: bool) -> None:
+        super().__init__(message)
+        self.is_final = is_final
+
+
+class MailNotConfigured(MailNotSent):
+    """The Email Configuration page names no server, no sender or no receiver."""
+
+
+def send(subject: str, text: str) -> list[str]:
+    """The mail has been taken over by the configured server for all admin contacts, which are returned.
+
+    Takes up to some multiples of SMTP_TIMEOUT_SECONDS; never call it where a decision waits.
+
+    Raises:
+        MailNotConfigured: there is nothing to send it by, from, or to.
+        MailNotSent: the server could not be reached or did not take it.
+    """
+    configuration = EmailConfiguration.load()
+    missing = [
+        name
+        for name, value in (
+            ("SMTP relay server", configuration.relay_host),
+            ("From address", configuration.from_address),
+            ("Admin contacts", configuration.recipients),
+        )
+        if not value
+    ]
+    if missing:
+        raise MailNotConfigured(f"E-mail is not configured: {', '.join(missing)} missing.", is_final=True)
+    try:
+        password = configuration.password
+    except SecretUnreadable as error:
+        raise MailNotSent("The password of the SMTP server cannot be read; enter it again.", is_final=True) from error
+    message = EmailMessage(
+        subject=" ".join(subject.split()),  # a line break would begin another header
+        body=text,
+        from_email=configuration.from_address,
+        to=configuration.recipients,
+        headers={"Auto-Submitted": "auto-generated"},
+        connection=get_connection(
+            BACKEND,
+            host=configuration.relay_host,
+            port=configuration.relay_port,
+            username=configuration.username,
+            password=password,
+            use_tls=configuration.encryption == SmtpEncryption.STARTTLS,
+            use_ssl=configuration.encryption == SmtpEncryption.TLS,
+            timeout=SMTP_TIMEOUT_SECONDS,
+        ),
+    )
+    server = f"{configuration.relay_host}:{configuration.relay_port}"
+    try:
+        message.send()
+    except OSError as error:  # smtplib's errors are OSErrors too
+        raise MailNotSent(f"{server} did not take the mail: {error}", is_final=False) from error
+    except ValueError as error:  # an address or a header that cannot be written
+        raise MailNotSent(f"The mail cannot be written: {error}", is_final=True) from error
+    log.info("mail sent", extra={"server": server, "recipients": len(configuration.recipients)})
+    return configuration.recipients
+
+
+def send_test() -> list[str]:
+    """A test mail has been taken over by the configured server for the admin contacts, which are returned.
+
+    Raises:
+        MailNotSent: as `send`.
+    """
+    host_name = selectors.this_appliance().host_name
+    return send(
+        f"[{host_name}] Test mail",
+        f"This is a test mail from the appliance {host_name}.\n\nIts e-mail configuration works.\n",
+    )

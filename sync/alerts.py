@@ -1,0 +1,84 @@
+"""The mails to the administrators: one when something begins, one when it is over.
+
+An episode is open from the first mail to the second, so that a condition seen each second is mailed once. Flows never
+wait for a mail: they get a `Mail` and the door that called them hands it to the queue.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+from django.template.loader import render_to_string
+from django.utils import timezone
+
+from appliances import mail, selectors
+from sync.models import AlertEpisode
+
+PRODUCT_MISMATCH = "product_mismatch"
+SUBJECTS = {PRODUCT_MISMATCH: "The product versions of the two appliances differ"}
+WELL_AGAIN = "All well again"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Mail:
+    """What is to be sent; `event` is a constant for the log."""
+
+    event: str
+    subject: str
+    text: str
+
+
+def begin(code: str, detail: str) -> Mail | None:
+    """The episode is open; the mail that tells of it, or None if it was open before."""
+    try:
+        with transaction.atomic():
+            episode = AlertEpisode.objects.create(code=code, detail=detail[:1000])
+    except IntegrityError:
+        return None
+    return _mail(code, f"{code}_begun", SUBJECTS[code], episode)
+
+
+def end(code: str) -> Mail | None:
+    """The episode is closed; the mail that tells of it, or None if none was open."""
+    episode = AlertEpisode.objects.filter(code=code, closed_at=None).first()
+    if episode is None:
+        return None
+    closed_at = timezone.now()
+    if not AlertEpisode.objects.filter(pk=episode.pk, closed_at=None).update(closed_at=closed_at):
+        return None
+    episode.closed_at = closed_at
+    return _mail(code, f"{code}_ended", f"{WELL_AGAIN}: {SUBJECTS[code]}", episode)
+
+
+def send_alert(event: str, subject: str, text: str) -> None:
+    """The mail is with the configured server; with no configuration this is logged and nothing is sent.
+
+    Raises:
+        MailNotSent: trying again later may help.
+    """
+    try:
+        mail.send(subject, text)
+    except mail.MailNotSent as error:
+        if not error.is_final:
+            raise
+        log.warning("alert not mailed", extra={"alert": event, "subject": subject, "reason": str(error)})
+
+
+def send_test() -> list[str]:
+    """A test mail is with the configured server; the addresses it goes to.
+
+    Raises:
+        MailNotSent: why not.
+    """
+    return mail.send_test()
+
+
+def _mail(code: str, event: str, subject: str, episode: AlertEpisode) -> Mail:
+    host_name = selectors.this_appliance().host_name
+    context = {"host_name": host_name, "episode": episode, "site": selectors.site()}
+    text = render_to_string(f"emails/{event}.txt", context)
+    return Mail(event=event, subject=f"[{host_name}] {subject}", text=text)

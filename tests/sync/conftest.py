@@ -1,0 +1,41 @@
+"""What the tests of `sync` share: a real broker on a Unix socket, and a real SMTP server on loopback."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from appliances.host import broker
+
+
+@pytest.fixture(scope="session")
+def broker_url() -> Iterator[str]:
+    """The URL of a running broker of this test session alone."""
+    server = broker.find_server()
+    if server is None:
+        pytest.skip("no Redis-compatible server on this machine")
+    with tempfile.TemporaryDirectory(prefix="broker-") as folder:
+        path = Path(folder) / broker.SOCKET_NAME
+        process = subprocess.Popen(broker.server_argv(server, path, Path(folder)), stdout=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + 10
+            while not broker.answers(path):
+                assert time.monotonic() < deadline, "the broker did not start"
+                time.sleep(0.02)
+            yield f"redis+socket://{path}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@pytest.fixture
+def running_broker(settings: Settings, broker_url: str) -> str:
+    """The appliance uses the running broker."""
+    settings.REDIS_URL = broker_url
+    return broker_url
