@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from django.core.mail import EmailMessage, get_connection
+from django.core.mail import EmailMessage
+from django.core.mail.backends.smtp import EmailBackend
 
 from appliances import selectors
 from appliances.choices import SmtpEncryption
@@ -12,7 +13,6 @@ from appliances.models import EmailConfiguration
 from appliances.secrets import SecretUnreadable
 
 SMTP_TIMEOUT_SECONDS = 15.0  # for the connection and for each answer: a relay that greylists answers within this
-BACKEND = "django.core.mail.backends.smtp.EmailBackend"
 
 log = logging.getLogger(__name__)
 
@@ -54,22 +54,22 @@ def send(subject: str, text: str) -> list[str]:
         password = configuration.password
     except SecretUnreadable as error:
         raise MailNotSent("The password of the SMTP server cannot be read; enter it again.", is_final=True) from error
+    connection = EmailBackend(
+        host=configuration.relay_host,
+        port=configuration.relay_port,
+        username=configuration.username,
+        password=password,
+        use_tls=configuration.encryption == SmtpEncryption.STARTTLS,
+        use_ssl=configuration.encryption == SmtpEncryption.TLS,
+        timeout=SMTP_TIMEOUT_SECONDS,
+    )
     message = EmailMessage(
         subject=" ".join(subject.split()),  # a line break would begin another header
         body=text,
         from_email=configuration.from_address,
         to=configuration.recipients,
         headers={"Auto-Submitted": "auto-generated"},
-        connection=get_connection(
-            BACKEND,
-            host=configuration.relay_host,
-            port=configuration.relay_port,
-            username=configuration.username,
-            password=password,
-            use_tls=configuration.encryption == SmtpEncryption.STARTTLS,
-            use_ssl=configuration.encryption == SmtpEncryption.TLS,
-            timeout=SMTP_TIMEOUT_SECONDS,
-        ),
+        connection=connection,
     )
     server = f"{configuration.relay_host}:{configuration.relay_port}"
     try:
@@ -78,6 +78,9 @@ def send(subject: str, text: str) -> list[str]:
         raise MailNotSent(f"{server} did not take the mail: {error}", is_final=False) from error
     except ValueError as error:  # an address or a header that cannot be written
         raise MailNotSent(f"The mail cannot be written: {error}", is_final=True) from error
+    finally:
+        if connection.connection is not None:  # left open when the server refused the log-in
+            connection.close()
     log.info("mail sent", extra={"server": server, "recipients": len(configuration.recipients)})
     return configuration.recipients
 

@@ -96,6 +96,7 @@ def _database() -> str:
             return "" if cursor.fetchone()[0] == "off" else "The database does not accept writes."
     with connection.cursor() as cursor:
         # Somebody else's long write (a data-sync being applied) is a sign of life, not worth waiting for.
+        waits = cursor.execute("PRAGMA busy_timeout").fetchone()
         cursor.execute("PRAGMA busy_timeout = 0")
         try:
             with transaction.atomic():
@@ -105,7 +106,7 @@ def _database() -> str:
             if not getattr(error.__cause__, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
                 return "The database does not accept writes."
         finally:
-            cursor.execute(f"PRAGMA busy_timeout = {settings.SQLITE_OPTIONS['timeout'] * 1000}")
+            cursor.execute(f"PRAGMA busy_timeout = {int(waits[0])}")
     return ""
 
 

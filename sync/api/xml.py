@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from xml.etree import ElementTree as ET  # noqa: S405  (only writes)
+from xml.etree import ElementTree as ET
 
 from django.conf import settings
 from rest_framework.renderers import BaseRenderer
