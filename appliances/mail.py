@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 from django.core.mail import EmailMessage
@@ -79,8 +80,8 @@ def send(subject: str, text: str) -> list[str]:
     except ValueError as error:  # an address or a header that cannot be written
         raise MailNotSent(f"The mail cannot be written: {error}", is_final=True) from error
     finally:
-        if connection.connection is not None:  # left open when the server refused the log-in
-            connection.close()
+        with contextlib.suppress(OSError):
+            connection.close()  # left open when the server refused the log-in
     log.info("mail sent", extra={"server": server, "recipients": len(configuration.recipients)})
     return configuration.recipients
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from dataclasses import dataclass
 from functools import cache
 
@@ -42,11 +41,6 @@ class Health:
 UNKNOWN = Health(False, "The health of this appliance is not known: its role worker has not reported in time.")
 
 
-def boottime() -> float:
-    """Seconds since this machine started, sleep included; no wall clock can move it."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 def collect() -> Health:
     """Look at the database, the disk, the role and the broker; the first problem found is the message. Never raises."""
     for look in (_database, _disk, _role, _broker):
@@ -66,7 +60,7 @@ def write(health: Health) -> None:
 
     Not made durable on purpose: after a power cut the stamp is worthless anyway.
     """
-    content = {"healthy": health.is_healthy, "message": health.message, "boottime": boottime()}
+    content = {"healthy": health.is_healthy, "message": health.message, "boottime": journal.boottime()}
     temporary = settings.HEALTH_FILE.with_name(f"{settings.HEALTH_FILE.name}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps(content))
     temporary.replace(settings.HEALTH_FILE)
@@ -81,7 +75,7 @@ def read() -> Health:
     except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return UNKNOWN
     # A stamp in the future is from before this machine started again.
-    if not 0 <= boottime() - stamp <= STALE_AFTER_SECONDS:
+    if not 0 <= journal.boottime() - stamp <= STALE_AFTER_SECONDS:
         return UNKNOWN
     if not isinstance(is_healthy, bool) or not isinstance(message, str):
         return UNKNOWN

@@ -11,7 +11,7 @@ from django.db import connection
 
 from appliances.choices import State
 from appliances.models import FailoverRelationship
-from sync import health
+from sync import health, journal
 from sync.health import Health
 from sync.models import RoleJournal
 
@@ -31,7 +31,7 @@ def establish(state: State) -> None:
 
 
 def put_on_file(**fields: object) -> None:
-    content = {"healthy": True, "message": "This appliance is healthy.", "boottime": health.boottime()} | fields
+    content = {"healthy": True, "message": "This appliance is healthy.", "boottime": journal.boottime()} | fields
     settings.HEALTH_FILE.write_text(json.dumps(content))
 
 
@@ -51,14 +51,14 @@ def test_health_is_unknown_while_nothing_was_written():
 
 
 def test_health_is_unknown_after_five_seconds_without_a_report():
-    put_on_file(boottime=health.boottime() - 4.5)
+    put_on_file(boottime=journal.boottime() - 4.5)
     assert health.read().is_healthy
-    put_on_file(boottime=health.boottime() - 5.1)
+    put_on_file(boottime=journal.boottime() - 5.1)
     assert health.read() == health.UNKNOWN
 
 
 def test_a_report_from_before_the_machine_started_again_does_not_count():
-    put_on_file(boottime=health.boottime() + 1000)
+    put_on_file(boottime=journal.boottime() + 1000)
     assert health.read() == health.UNKNOWN
 
 
