@@ -2,6 +2,10 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from appliances.admin.sites import appliance_site, login_site
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("peer/v1/", include("sync.peer_urls")),
+    path("login/", login_site.urls),
+    path("appliance/", appliance_site.urls),
 ]

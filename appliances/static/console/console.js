@@ -1,0 +1,60 @@
+// Small things that HTML alone does not do. Everything also works without this file.
+"use strict";
+
+(function () {
+  // A form that takes a moment says so, and cannot be sent twice.
+  document.addEventListener("submit", function (event) {
+    const button = event.submitter || event.target.querySelector("[data-busy]");
+    if (!button || !button.dataset.busy) return;
+    window.setTimeout(function () {
+      button.disabled = true;
+      button.classList.add("is-busy");
+      button.lastChild.textContent = " " + button.dataset.busy;
+    });
+  });
+  // Coming back by the browser's history finds usable buttons.
+  window.addEventListener("pageshow", function (event) {
+    if (event.persisted) window.location.reload();
+  });
+
+  document.addEventListener("click", function (event) {
+    const copy = event.target.closest("[data-copy]");
+    if (copy && navigator.clipboard) {
+      navigator.clipboard.writeText(copy.dataset.copy).then(function () { copy.textContent = "Copied"; });
+    }
+    const show = event.target.closest("[data-reveal]");
+    if (show) {
+      const field = document.getElementById(show.dataset.reveal);
+      field.type = field.type === "password" ? "text" : "password";
+      show.textContent = field.type === "password" ? "Show" : "Hide";
+    }
+  });
+
+  // The role may change while the page is open: favicon, title and colour follow the identity in the frame.
+  function followRole() {
+    const identity = document.getElementById("identity");
+    if (!identity || identity.dataset.role === document.documentElement.dataset.role) return;
+    document.documentElement.dataset.role = identity.dataset.role;
+    document.getElementById("favicon").href = identity.dataset.favicon;
+    document.title = document.title.replace(/ · [^·]*$/, " · " + identity.dataset.titleTail);
+  }
+  document.addEventListener("htmx:oobAfterSwap", followRole);
+  document.addEventListener("htmx:afterSettle", followRole);
+
+  // While the appliance does not answer the page says so instead of showing old facts as new.
+  function answered(yes) {
+    const note = document.getElementById("connection-lost");
+    if (note) note.hidden = yes;
+    const live = document.getElementById("live");
+    if (live) live.classList.toggle("is-stale", !yes);
+  }
+  document.addEventListener("htmx:sendError", function () { answered(false); });
+  document.addEventListener("htmx:timeout", function () { answered(false); });
+  document.addEventListener("htmx:responseError", function () { answered(false); });
+  document.addEventListener("htmx:afterOnLoad", function () { answered(true); });
+
+  // A current tab that lies outside a narrow screen is brought into view.
+  document.querySelectorAll(".tabs [aria-current]").forEach(function (tab) {
+    tab.parentElement.scrollLeft = tab.offsetLeft - 60;
+  });
+})();
