@@ -34,6 +34,7 @@ DATA_KEY_FILE = SECRETS_DIR / "data.key"
 BLOB_DIR = DATA_DIR / "blobs"
 STAGING_DIR = DATA_DIR / "staging"
 HEALTH_FILE = DATA_DIR / "health.json"
+STAGING_DIR.mkdir(mode=0o700, exist_ok=True)
 
 
 def _secret_key() -> str:
@@ -70,6 +71,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "sync.api.check_health.CheckHealthMiddleware",  # first: no redirect, session or database before it
+    "appliances.middleware.HostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "appliances.csp.ContentSecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -77,7 +79,9 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "appliances.middleware.UploadLimitMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "appliances.middleware.RoleGateMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -164,6 +168,7 @@ SECURE_HSTS_SECONDS = 3600
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 FILE_UPLOAD_PERMISSIONS = 0o600
+FILE_UPLOAD_TEMP_DIR = STAGING_DIR  # the system's own may be small, or readable by others
 # HSTS for sub-domains and preload: not ours to promise, and certificates may be self-issued.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 

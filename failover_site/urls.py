@@ -8,4 +8,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("peer/v1/", include("sync.peer_urls")),
     path("login/", login_site.urls),
     path("appliance/", appliance_site.urls),
+    path("", include("appliances.urls")),
 ]

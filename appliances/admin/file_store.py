@@ -1,0 +1,133 @@
+"""The file store: upload, replace, download, delete."""
+
+from __future__ import annotations
+
+import mimetypes
+import unicodedata
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.template.defaultfilters import filesizeformat
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+
+from appliances import blobs
+from appliances.admin.base import SynchronisedAdmin
+from appliances.admin.sites import login_site
+from appliances.admin.typed import ModelForm
+from appliances.downloads import blob_response
+from appliances.models import FileStoreFile
+
+UNKNOWN_TYPE = "application/octet-stream"
+
+
+def clean_file_name(name: str) -> str:
+    """The name of a file. It is data, never a path; only what would confuse a reader is refused.
+
+    Raises:
+        ValidationError: control characters, a slash, or nothing at all.
+    """
+    name = name.strip()
+    if not name:
+        raise ValidationError("Enter a name.")
+    if any(unicodedata.category(letter) == "Cc" or letter == "/" for letter in name):
+        raise ValidationError("A name has no slash and no control characters.")
+    return name
+
+
+class FileForm(ModelForm[FileStoreFile]):
+    """A file of the file store, with its content to upload or to replace."""
+
+    upload = forms.FileField(label="Content", allow_empty_file=True, required=False)
+
+    class Meta:
+        model = FileStoreFile
+        fields = ["name", "is_public"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.is_new = self.instance._state.adding
+        if "upload" in self.fields:
+            self.fields["upload"].required = self.is_new
+            if not self.is_new:
+                self.fields["upload"].label = "Replace the content"
+        if self.is_new and "name" in self.fields:
+            self.fields["name"].required = False
+            self.fields["name"].help_text = "Left empty: the name of the uploaded file."
+
+    def clean(self) -> dict[str, Any]:
+        """The name is given or taken from the upload, and the bytes are in the store."""
+        cleaned = super().clean() or {}
+        upload = cleaned.get("upload")
+        if "name" in cleaned and not self.errors:
+            try:
+                cleaned["name"] = clean_file_name(cleaned["name"] or (upload.name if upload else ""))
+            except ValidationError as error:
+                self.add_error("name", error)
+        if upload is not None and not self.errors:
+            try:
+                self.stored = blobs.store(upload.chunks(blobs.CHUNK_BYTES))
+            except blobs.StoreFull as error:
+                raise ValidationError(str(error)) from error
+        return cleaned
+
+    def save(self, commit: bool = True) -> FileStoreFile:
+        """Save, referring to the bytes that are in the store already."""
+        stored = getattr(self, "stored", None)
+        if stored is not None:
+            self.instance.blob_id, self.instance.size_bytes = stored.blob_id, stored.size_bytes
+        self.instance.content_type = mimetypes.guess_type(self.instance.name)[0] or UNKNOWN_TYPE
+        return super().save(commit)
+
+
+@admin.register(FileStoreFile, site=login_site)
+class FileStoreAdmin(SynchronisedAdmin[FileStoreFile]):
+    """The file store."""
+
+    form = FileForm
+    list_display = ["name", "size", "content_type", "is_public", "created_at", "download_link"]
+    list_filter = ["is_public"]
+    search_fields = ["name"]
+    readonly_fields = ["size", "content_type", "content_hash", "created_at", "download_link"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: FileStoreFile | None = None) -> Any:
+        """What is asked for at first, and what is known afterwards."""
+        asked = ["name", "is_public"]
+        if (obj is None and self.has_add_permission(request)) or self.has_change_permission(request, obj):
+            asked.append("upload")
+        if obj is None:
+            return [(None, {"fields": asked})]
+        known = ["size", "content_type", "created_at", "content_hash", "download_link"]
+        return [(None, {"fields": asked}), ("Content", {"fields": known})]
+
+    @admin.display(description="Size", ordering="size_bytes")
+    def size(self, file: FileStoreFile) -> str:
+        """The size as people read it."""
+        return filesizeformat(file.size_bytes)
+
+    @admin.display(description="Content hash (BLAKE3)")
+    def content_hash(self, file: FileStoreFile) -> str:
+        """The id of the blob."""
+        return file.blob_id
+
+    @admin.display(description="Download")
+    def download_link(self, file: FileStoreFile) -> str:
+        """The link that saves the file."""
+        return format_html('<a href="{}">Download</a>', reverse("login:file-download", args=[file.pk]))
+
+    def get_urls(self) -> list[URLPattern]:
+        """The pages of the records, and the download."""
+        view = self.admin_site.admin_view(self.download)
+        return [path("<uuid:file_id>/download/", view, name="file-download"), *super().get_urls()]
+
+    def download(self, request: HttpRequest, file_id: Any) -> HttpResponseBase:
+        """The file, to save."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        file = FileStoreFile.objects.filter(pk=file_id).first()
+        if file is None:
+            raise Http404("This file is not in the file store.")
+        return blob_response(request, blob_id=file.blob_id, name=file.name, content_type=file.content_type)
