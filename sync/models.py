@@ -171,6 +171,27 @@ class SyncRun(models.Model):
         return f"{self.get_status_display()} {self.started_at:%Y-%m-%d %H:%M:%S}"
 
 
+class SealedMark(models.Model):
+    """How far this appliance holds the append-only rows of one origin and incarnation in one dataset.
+
+    `seq` is the highest number held, `rows` their count, `digest` the sum of their hashes (64 hex digits).
+    `sync.datasync.marks` alone writes it, in the transaction that seals or inserts the rows.
+    """
+
+    dataset = models.CharField(max_length=60)
+    origin = models.CharField(max_length=32)
+    incarnation = models.PositiveIntegerField()
+    seq = models.PositiveBigIntegerField(default=0)
+    rows = models.PositiveBigIntegerField(default=0)
+    digest = models.CharField(max_length=64, default="0" * 64)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["dataset", "origin", "incarnation"], name="one_sealed_mark")]
+
+    def __str__(self) -> str:
+        return f"{self.dataset} {self.origin} {self.incarnation}: {self.seq}"
+
+
 class Nonce(models.Model):
     """A nonce or challenge of the wire: a used request nonce, or a challenge that was given out and not yet used."""
 

@@ -21,12 +21,14 @@ from django.views.decorators.csrf import csrf_exempt
 
 from appliances.secrets import SecretUnreadable
 from sync import relationship
+from sync.datasync import export
 from sync.errors import EstablishRefused, MessageRefused, PeerMisbehaved, SyncError
 from sync.peer import accept, frames, messages, nonces, signing
 from sync.peer.accept import ClockRefused, Request, Sender
 from sync.peer.establish_messages import KEY_ID_FIELD, MAC_FIELD, CallBack, Confirm, Hello, Received
 from sync.peer.messages import MAX_MESSAGE_BYTES, Message, Refusal, parse, render
 from sync.peer.signing import JSON_TYPE, STREAM_TYPE
+from sync.peer.sync_messages import PullBegin, PullBlobs, PullEnd, PullRows, PushAppend
 
 LOG_EVERY_SECONDS = 10.0  # one line for each source and reason: a flood of bad messages must not flood the log
 LOGGED_SOURCES = 1000
@@ -60,6 +62,11 @@ ENDPOINTS = {
         Endpoint(messages.ChallengeRequest, _answer_challenge),
         Endpoint(messages.Break, relationship.answer_break),
         Endpoint(Confirm, relationship.answer_confirm, from_strangers=True),
+        Endpoint(PullBegin, export.begin),
+        Endpoint(PullRows, export.rows, gives_stream=True),
+        Endpoint(PullBlobs, export.blob_frames, gives_stream=True),
+        Endpoint(PushAppend, export.accept, takes_stream=True),
+        Endpoint(PullEnd, export.end),
     )
 }
 

@@ -1,0 +1,154 @@
+"""The backup's settings become those of a snapshot, in one transaction: wholly, or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from blake3 import blake3
+from django.apps import apps
+from django.contrib.sessions.models import Session
+from django.db import DataError, IntegrityError, connection
+
+from appliances.models import Account
+from sync import journal
+from sync.datasync import tables
+from sync.datasync.refusals import refused
+from sync.datasync.registry import DEPENDENTS, SETTINGS, Dataset
+from sync.datasync.rows import Row, RowCodec, sum_of
+from sync.datasync.wrapping import SecretWrap
+from sync.peer.sync_messages import Manifest
+from sync.rules.diff import TableDigest
+from sync.rules.snapshot import Refusal, may_apply
+
+WRITE_ROWS = 500  # rows handed to the database in one call
+
+
+@dataclass
+class _Difference:
+    """What turns our copy of a table into the snapshot's."""
+
+    remove: list[Row] = field(default_factory=list)
+    replace: list[Row] = field(default_factory=list)
+    add: list[Row] = field(default_factory=list)
+
+
+def apply_settings(
+    manifest: Manifest,
+    staged: Mapping[str, Path],
+    wrap: SecretWrap,
+    op_id: tuple[int, int] | None,
+    still_ours: Callable[[], None],
+) -> None:
+    """The settings of this appliance are those of the snapshot, its head is the snapshot's, and it is initialised.
+
+    1. Lock the role and ask again whether this snapshot may be applied (I3); `still_ours` raises if the run is not.
+    2. Replace what differs in the `staged` tables: removals first, then insertions in the order of dependence.
+    3. Re-read every settings table from the database and compare with the manifest.
+    4. Set the head. After the commit, end the web sessions of accounts that are gone or disabled.
+
+    Raises:
+        SyncRefused: nothing was changed.
+    """
+    try:
+        with journal.locked() as held:
+            still_ours()
+            refusal = may_apply(held.state, manifest.head, manifest.own_term, op_id)
+            if refusal is not None:
+                raise refused(refusal)
+            _replace(staged, wrap)
+            _verify(manifest, wrap)
+            held.state = dataclasses.replace(
+                held.state,
+                head=manifest.head,
+                term=max(held.state.term, manifest.own_term),
+                initialised=True,
+            )
+    except (IntegrityError, DataError, OverflowError) as error:
+        raise refused(Refusal.ROW_UNUSABLE, str(error)[:300]) from error
+    _end_sessions()
+
+
+def digests(wrap: SecretWrap) -> list[TableDigest]:
+    """What the settings tables hold now, in the order of the registry."""
+    found = []
+    for dataset in SETTINGS:
+        total = sum_of(RowCodec(dataset, wrap))
+        found.append(TableDigest(dataset.label, total.rows, total.digest))
+    return found
+
+
+def staged_lines(path: Path) -> Iterator[bytes]:
+    """The rows of a staged file."""
+    with path.open("rb") as file:
+        for line in file:
+            yield line.rstrip(b"\n")
+
+
+def _replace(staged: Mapping[str, Path], wrap: SecretWrap) -> None:
+    moved = [dataset for dataset in SETTINGS if dataset.label in staged]
+    codecs = {dataset.label: RowCodec(dataset, wrap) for dataset in moved}
+    differences = {dataset.label: _difference(codecs[dataset.label], staged[dataset.label]) for dataset in moved}
+    kept = {
+        label: tables.local_values(codecs[label], [codecs[label].key(row) for row in difference.replace])
+        for label, difference in differences.items()
+    }
+    for dataset in reversed(moved):
+        codec, difference = codecs[dataset.label], differences[dataset.label]
+        _remove_dependents(dataset, difference.remove)
+        tables.delete(codec, difference.remove + [codec.key(row) for row in difference.replace])
+    for dataset in moved:
+        codec, difference = codecs[dataset.label], differences[dataset.label]
+        local = kept[dataset.label]
+        for start in range(0, len(difference.replace), WRITE_ROWS):
+            rows = difference.replace[start : start + WRITE_ROWS]
+            tables.insert(codec, rows, [local[codec.key(row)] for row in rows])
+        for start in range(0, len(difference.add), WRITE_ROWS):
+            tables.insert(codec, difference.add[start : start + WRITE_ROWS])
+    tables.number_on([dataset.model for dataset in moved])
+    connection.check_constraints([dataset.table for dataset in SETTINGS] + _dependent_tables())
+
+
+def _difference(codec: RowCodec, staged: Path) -> _Difference:
+    ours = {codec.key(row): blake3(codec.digest_line(row)).digest() for row in codec.read()}
+    found = _Difference()
+    for line in staged_lines(staged):
+        row = codec.parse(line)
+        before = ours.pop(codec.key(row), None)
+        if before is None:
+            found.add.append(row)
+        elif before != blake3(codec.digest_line(row)).digest():
+            found.replace.append(row)
+    found.remove.extend(ours)
+    return found
+
+
+def _remove_dependents(dataset: Dataset, keys: list[Row]) -> None:
+    """Rows kept local that refer to removed ones go first."""
+    for label, name in DEPENDENTS:
+        model = apps.get_model(label)
+        if model._meta.get_field(name).related_model is dataset.model:
+            for start in range(0, len(keys), WRITE_ROWS):
+                chosen = [key[0] for key in keys[start : start + WRITE_ROWS]]
+                model._base_manager.filter(**{f"{name}__in": chosen}).delete()
+
+
+def _dependent_tables() -> list[str]:
+    return [apps.get_model(label)._meta.db_table for label, _ in DEPENDENTS]
+
+
+def _verify(manifest: Manifest, wrap: SecretWrap) -> None:
+    stored = digests(wrap)
+    if stored != manifest.settings:
+        differing = [ours.dataset for ours, listed in zip(stored, manifest.settings, strict=False) if ours != listed]
+        raise refused(Refusal.DIGEST_MISMATCH, f"Tables: {', '.join(differing) or 'another list of tables'}.")
+
+
+def _end_sessions() -> None:
+    active = {str(number) for number in Account.objects.filter(is_active=True).values_list("pk", flat=True)}
+    for session in Session.objects.iterator():
+        account = session.get_decoded().get("_auth_user_id")
+        if account is not None and account not in active:
+            session.delete()

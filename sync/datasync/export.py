@@ -1,0 +1,217 @@
+"""The primary's half of a data-sync: compare, hand out rows and blobs, take in what only the backup has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from django.conf import settings
+from django.utils import timezone
+
+from appliances import blobs, selectors
+from appliances.models import FailoverRelationship
+from sync import journal
+from sync.datasync import frames, marks, snapshots, union
+from sync.datasync.apply import digests
+from sync.datasync.frames import FrameReader, LineCutter, Section
+from sync.datasync.marks import NO_SECRETS
+from sync.datasync.receive import check_space, note_blob, store_blobs
+from sync.datasync.refusals import refused
+from sync.datasync.registry import APPEND_ONLY, SETTINGS, by_label
+from sync.datasync.rows import Row, RowCodec
+from sync.datasync.wrapping import SecretWrap, for_snapshot
+from sync.errors import PeerMisbehaved
+from sync.peer import identity
+from sync.peer.messages import Done
+from sync.peer.sync_messages import Manifest, PullBegin, PullBlobs, PullEnd, PullRows, PushAppend, PushDone
+from sync.rules.diff import Mark, TableDigest, Wanted
+from sync.rules.facts import RoleState, header_of
+from sync.rules.snapshot import Refusal, may_serve
+
+MAX_PUSH_BYTES = 256 * 1024 * 1024  # rows of one PUSH_APPEND, kept in memory until the stream has proved whole
+
+
+def begin(message: PullBegin) -> Manifest:
+    """What this primary holds. Unless all is equal, a snapshot of the settings that differ is kept for the backup.
+
+    Raises:
+        SyncRefused: this appliance may not be the source, or the asker is not its peer.
+    """
+    pair = _pair()
+    if message.guid != pair.peer_guid:
+        raise refused(Refusal.OTHER_PAIR)
+    _serving(message.op_id)
+    marks.heed(message.marks)
+    marks.seal_all()
+    snapshot_id = snapshots.new_id()
+    wrap = for_snapshot(snapshot_id)
+    with snapshots.read_transaction():
+        state = _serving(message.op_id)
+        tables, own_marks = digests(wrap), marks.held()
+        equal = (tables, own_marks, state.head) == (message.settings, message.marks, message.header.head)
+        if equal and message.header.initialised:
+            snapshot_id = ""
+        else:
+            snapshots.create(snapshot_id, own_marks)
+            _keep(snapshot_id, wrap, [table for table in tables if table not in message.settings])
+    if not snapshot_id:
+        _stamp()
+    return _manifest(pair, state, snapshot_id, tables, own_marks)
+
+
+def rows(message: PullRows) -> Iterator[bytes]:
+    """The frames of the rows asked for.
+
+    Raises:
+        SyncRefused: the snapshot is gone, or does not hold what is asked for.
+    """
+    limits = snapshots.limits(message.snapshot_id)
+    _in_source_state()
+    tables = [(Section(label), snapshots.lines(message.snapshot_id, label)) for label in message.tables]
+    for wanted in message.wanted:
+        if wanted.upto > limits.get(wanted.key, 0):
+            raise refused(Refusal.SNAPSHOT_GONE)
+    return _row_frames(tables, message.wanted)
+
+
+def blob_frames(message: PullBlobs) -> Iterator[bytes]:
+    """The frames of the blobs asked for, in that order.
+
+    Raises:
+        SyncRefused: the snapshot is gone.
+    """
+    snapshots.folder(message.snapshot_id)
+    _in_source_state()
+    if not all(blobs.is_blob_id(blob_id) for blob_id in message.blobs):
+        raise PeerMisbehaved("what is asked for is not a blob id")
+    return _each_blob(message.blobs)
+
+
+def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone:
+    """The append-only rows in the stream, and their blobs, are kept here.
+
+    The blobs come first, each stored under its own hash; the rows are kept only once the whole stream has proved to
+    be the backup's.
+
+    Raises:
+        SyncRefused, PeerMisbehaved: none of the rows was kept.
+    """
+    snapshots.folder(message.snapshot_id)
+    _in_source_state()
+    reader = FrameReader(stream)
+    wanted, listed = frames.push_of(*reader.take())
+    if wanted.dataset not in {dataset.label for dataset in APPEND_ONLY}:
+        raise PeerMisbehaved("rows were sent that are not append-only")
+    check_space(sum(listed.values()))
+    damaged = store_blobs(reader, list(listed))
+    if damaged:
+        raise refused(Refusal.BLOB_CORRUPT, f"{damaged[0]}.")
+    received = _pushed_rows(reader, wanted)
+    added = union.merge(wanted, received)
+    held = [mark for mark in marks.held() if mark.key == wanted.key]
+    return PushDone(rows=added, blobs=len(listed), marks=held)
+
+
+def end(message: PullEnd) -> Done:
+    """The snapshot is given back; a complete data-sync is stamped."""
+    snapshots.remove(message.snapshot_id)
+    if message.complete:
+        _stamp()
+    return Done(header=header_of(journal.read()))
+
+
+def _pair() -> FailoverRelationship:
+    pair = selectors.relationship()
+    if pair is None:
+        raise refused(Refusal.NO_RELATIONSHIP)
+    return pair
+
+
+def _serving(op_id: tuple[int, int] | None) -> RoleState:
+    state = journal.read()
+    refusal = may_serve(state, op_id)
+    if refusal is not None:
+        raise refused(refusal)
+    return state
+
+
+def _in_source_state() -> None:
+    """A snapshot is handed out only while this appliance is still what it was when it was made."""
+    state = journal.read()
+    _serving(state.op.op_id if state.op else None)
+
+
+def _keep(snapshot_id: str, wrap: SecretWrap, differing: list[TableDigest]) -> None:
+    for dataset in SETTINGS:
+        if any(table.dataset == dataset.label for table in differing):
+            snapshots.add_table(snapshot_id, dataset, wrap)
+
+
+def _manifest(
+    pair: FailoverRelationship, state: RoleState, snapshot_id: str, tables: list[TableDigest], held: list[Mark]
+) -> Manifest:
+    return Manifest(
+        header=header_of(state),
+        snapshot_id=snapshot_id,
+        pair_id=pair.pair_id,
+        guid=selectors.this_appliance().guid,
+        own_term=state.own_term,
+        head=state.head,
+        product=str(settings.PRODUCT),
+        build=identity.product_build(),
+        schema=identity.schema_digest(),
+        settings=tables,
+        marks=held,
+        clock=time.time(),
+    )
+
+
+def _stamp() -> None:
+    FailoverRelationship.objects.filter(pk=1).update(last_pulled_at=timezone.now())
+
+
+def _row_frames(tables: list[tuple[Section, Iterator[bytes]]], wanted: Iterable[Wanted]) -> Iterator[bytes]:
+    for section, lines in tables:
+        yield from frames.of_rows(section, lines)
+    for part in wanted:
+        codec = RowCodec(by_label()[part.dataset], NO_SECRETS)
+        yield from frames.of_rows(Section(*part.key), map(codec.wire_line, marks.rows_in_order(part)))
+
+
+def _each_blob(wanted: Iterable[str]) -> Iterator[bytes]:
+    for blob_id in wanted:
+        try:
+            yield from frames.of_blob(blob_id)
+        except blobs.BlobMissing:
+            yield frames.of_missing_blob(blob_id)
+
+
+def _pushed_rows(reader: FrameReader, wanted: Wanted) -> list[Row]:
+    """The rows of a push, all of one mark; their blobs are here."""
+    found: list[Row] = []
+    cutter, section = LineCutter(), Section(*wanted.key)
+    codec = RowCodec(by_label()[wanted.dataset], NO_SECRETS)
+    after = size = 0
+    while reader.peek() is not None:
+        header, body = reader.take()
+        size += len(body)
+        if header != section.header:
+            raise PeerMisbehaved("rows of more than one mark were sent")
+        if size > MAX_PUSH_BYTES:
+            raise refused(Refusal.ROW_TOO_LARGE)
+        for line in cutter.feed(body):
+            row = codec.parse(line)
+            after = union.check(codec, row, wanted, after)
+            found.append(row)
+    cutter.finish()
+    _blobs_here(codec, found)
+    return found
+
+
+def _blobs_here(codec: RowCodec, found: list[Row]) -> None:
+    listed: dict[str, int] = {}
+    for row in found:
+        note_blob(codec, row, listed)
+    absent = [blob_id for blob_id in listed if not blobs.has(blob_id)]
+    if absent:
+        raise refused(Refusal.BLOB_MISSING, f"{absent[0]}.")

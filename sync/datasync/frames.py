@@ -1,0 +1,195 @@
+"""What the frames of a data-sync carry: a line of JSON that says what follows, then the bytes.
+
+    {"dataset": label}                               rows of a settings table
+    {"dataset": label, "origin": .., "incarnation": ..}   append-only rows
+    {"blob": id, "size": n}                          a piece of a blob; size -1: the sender does not have it
+    {"push": {..}}                                   which rows follow; the body lists the blobs that come first
+
+Rows are lines of one byte stream a section that frames cut anywhere, so a row may be larger than a frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from appliances import blobs
+from sync.datasync.rows import MAX_ROW_BYTES
+from sync.errors import PeerMisbehaved
+from sync.rules.diff import Wanted
+
+FRAME_BYTES = 1024 * 1024
+MAX_HEADER_BYTES = 512
+BODY_BYTES = FRAME_BYTES - MAX_HEADER_BYTES
+
+
+@dataclass(frozen=True)
+class Section:
+    """The rows that a frame belongs to; `origin` is empty for a settings table."""
+
+    dataset: str
+    origin: str = ""
+    incarnation: int = 0
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """What is written before the rows."""
+        if not self.origin:
+            return {"dataset": self.dataset}
+        return {"dataset": self.dataset, "origin": self.origin, "incarnation": self.incarnation}
+
+
+def split(frame: bytes | bytearray) -> tuple[dict[str, Any], bytes]:
+    """The header and the body of a frame.
+
+    Raises:
+        PeerMisbehaved: not a frame of a data-sync.
+    """
+    frame = bytes(frame)
+    end = frame.find(b"\n", 0, MAX_HEADER_BYTES)
+    try:
+        header = json.loads(frame[:end]) if end > 0 else None
+    except ValueError:
+        header = None
+    if not isinstance(header, dict):
+        raise PeerMisbehaved("a frame of the data-sync has no header")
+    return header, frame[end + 1 :]
+
+
+def section_of(header: dict[str, Any]) -> Section:
+    """The section that a header of rows names."""
+    try:
+        section = Section(**header)
+    except TypeError as error:
+        raise PeerMisbehaved("a frame of the data-sync has an unknown header") from error
+    if section.header != header:
+        raise PeerMisbehaved("a frame of the data-sync has an unknown header")
+    return section
+
+
+def of_rows(section: Section, lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The frames that carry these rows."""
+    head = json.dumps(section.header).encode() + b"\n"
+    waiting = bytearray()
+    for line in lines:
+        waiting += line + b"\n"
+        while len(waiting) >= BODY_BYTES:
+            yield head + waiting[:BODY_BYTES]
+            del waiting[:BODY_BYTES]
+    if waiting:
+        yield head + waiting
+
+
+class LineCutter:
+    """Puts the pieces of one section together and gives back whole lines."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """The lines that are complete with this piece."""
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        if len(self._rest) > MAX_ROW_BYTES:
+            raise PeerMisbehaved("a row of the data-sync is too large")
+        return lines
+
+    def finish(self) -> None:
+        """Raises PeerMisbehaved if a line was cut off."""
+        if self._rest:
+            raise PeerMisbehaved("a row of the data-sync was cut off")
+
+
+def of_blob(blob_id: str) -> Iterator[bytes]:
+    """The frames that carry a blob.
+
+    Raises:
+        appliances.blobs.BlobMissing
+    """
+    size = blobs.size(blob_id)
+    head = json.dumps({"blob": blob_id, "size": size}).encode() + b"\n"
+    if size == 0:
+        yield head
+    for piece in blobs.iterate(blob_id):
+        for start in range(0, len(piece), BODY_BYTES):
+            yield head + piece[start : start + BODY_BYTES]
+
+
+def of_push(wanted: Wanted, listed: Mapping[str, int]) -> bytes:
+    """The first frame of a push: which rows follow, and the blobs that come before them with their sizes."""
+    return json.dumps({"push": dataclasses.asdict(wanted)}).encode() + b"\n" + json.dumps(listed).encode()
+
+
+def push_of(header: dict[str, Any], body: bytes) -> tuple[Wanted, dict[str, int]]:
+    """What the first frame of a push says.
+
+    Raises:
+        PeerMisbehaved: it is not one.
+    """
+    try:
+        listed = json.loads(body)
+        wanted = Wanted(**header["push"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise PeerMisbehaved("a push of the data-sync does not say what it carries") from error
+    types = [type(value) for value in dataclasses.astuple(wanted)]
+    if types != [str, str, int, int, int] or not isinstance(listed, dict):
+        raise PeerMisbehaved("a push of the data-sync does not say what it carries")
+    if not all(blobs.is_blob_id(blob_id) and type(size) is int and size >= 0 for blob_id, size in listed.items()):
+        raise PeerMisbehaved("a push of the data-sync does not say what it carries")
+    return wanted, listed
+
+
+def of_missing_blob(blob_id: str) -> bytes:
+    """The frame that says that the blob is not there."""
+    return json.dumps({"blob": blob_id, "size": -1}).encode() + b"\n"
+
+
+class FrameReader:
+    """Frames with one looked at in advance, so that whoever reads a part stops at its end."""
+
+    def __init__(self, frames: Iterable[bytes | bytearray]) -> None:
+        self._frames = iter(frames)
+        self._next: tuple[dict[str, Any], bytes] | None = None
+
+    def peek(self) -> tuple[dict[str, Any], bytes] | None:
+        """The next frame, or None at the end."""
+        if self._next is None:
+            frame = next(self._frames, None)
+            self._next = None if frame is None else split(frame)
+        return self._next
+
+    def take(self) -> tuple[dict[str, Any], bytes]:
+        """The next frame; it counts as read."""
+        found = self.peek()
+        if found is None:
+            raise PeerMisbehaved("the stream of the data-sync ended too early")
+        self._next = None
+        return found
+
+    def blob(self, blob_id: str) -> Iterator[bytes] | None:
+        """The pieces of the blob that comes next, or None if the peer does not have it.
+
+        Raises:
+            PeerMisbehaved: something else comes next. Read all pieces before anything else.
+        """
+        header, _ = self.peek() or ({}, b"")
+        size = header.get("size")
+        if set(header) != {"blob", "size"} or header["blob"] != blob_id or type(size) is not int:
+            raise PeerMisbehaved("the stream of the data-sync carries another file than asked for")
+        if size < 0:
+            self.take()
+            return None
+        return self._pieces(blob_id, size)
+
+    def _pieces(self, blob_id: str, size: int) -> Iterator[bytes]:
+        left = size
+        while True:
+            header, piece = self.take()
+            if header != {"blob": blob_id, "size": size} or len(piece) > left or (left and not piece):
+                raise PeerMisbehaved("a file of the data-sync was cut off")
+            left -= len(piece)
+            yield piece
+            if not left:
+                return

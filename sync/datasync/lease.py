@@ -1,0 +1,146 @@
+"""One data-sync at a time: the run that holds the lease, its progress, and how it ends."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from appliances.choices import SyncStage, SyncStatus, SyncTrigger
+from sync.datasync.refusals import refused
+from sync.models import SyncRun
+from sync.rules.snapshot import Refusal
+
+STALE_AFTER = dt.timedelta(seconds=60)  # a living run writes its progress far more often
+SAVE_SECONDS = 0.5  # progress is written at most twice a second
+FIGURES = (
+    "rows_total",
+    "rows_done",
+    "blobs_total",
+    "blobs_done",
+    "bytes_total",
+    "bytes_done",
+    "rows_sent",
+    "blobs_sent",
+    "head_term",
+    "head_seq",
+    "reflects_at",
+)
+ABANDONED = "The process that ran this data-sync ended before it was complete. The next one goes on from there."
+
+
+class LeaseLost(Exception):
+    """The run was taken for dead and another one has begun."""
+
+
+def owner_of_this_process() -> str:
+    """What names this process among all that ever ran since the machine started."""
+    return f"{os.getpid()}:{_started(os.getpid())}:{_boot_id()}"
+
+
+def is_alive(run: SyncRun) -> bool:
+    """Whether the process of a run lives and has written lately."""
+    pid, _, rest = run.owner.partition(":")
+    lives = pid.isdigit() and rest == f"{_started(int(pid))}:{_boot_id()}"
+    return lives and run.heartbeat_at is not None and timezone.now() - run.heartbeat_at < STALE_AFTER
+
+
+def claim(trigger: SyncTrigger) -> SyncRun:
+    """A new run; nobody else can begin one until it has ended. A run whose process is dead is ended first.
+
+    Raises:
+        SyncRefused: a data-sync is running.
+    """
+    with transaction.atomic():
+        before = SyncRun.objects.select_for_update().filter(status=SyncStatus.RUNNING).first()
+        if before is not None:
+            if is_alive(before):
+                raise refused(Refusal.ALREADY_RUNNING)
+            end(before, SyncStatus.FAILED, code="abandoned", message=ABANDONED)
+    try:
+        with transaction.atomic():
+            return SyncRun.objects.create(trigger=trigger, owner=owner_of_this_process(), heartbeat_at=timezone.now())
+    except IntegrityError as error:
+        raise refused(Refusal.ALREADY_RUNNING) from error
+
+
+def end(run: SyncRun, status: SyncStatus, *, code: str = "", message: str = "") -> None:
+    """The run has ended, unless somebody ended it before."""
+    run.status, run.code, run.message = status, code[:60], message[:1000]
+    run.finished_at = timezone.now()
+    if status is SyncStatus.SUCCESS:
+        run.stage = SyncStage.DONE
+    names = ("status", "code", "message", "finished_at", "stage", *FIGURES)
+    running = SyncRun.objects.filter(pk=run.pk, status=SyncStatus.RUNNING)
+    running.update(**{name: getattr(run, name) for name in names})
+
+
+class Progress:
+    """The figures of a run; kept in its row while they change. `check` is asked whenever they are saved."""
+
+    def __init__(self, run: SyncRun, check: Callable[[], None]) -> None:
+        self.run = run
+        self._check = check
+        self._saved_at = 0.0
+
+    def stage(self, stage: SyncStage) -> None:
+        """The run has reached this stage."""
+        self.run.stage = stage
+        self.save()
+
+    def add(self, *, rows: int = 0, blobs: int = 0, size_bytes: int = 0) -> None:
+        """So much more has been received."""
+        self.run.rows_done += rows
+        self.run.blobs_done += blobs
+        self.run.bytes_done += size_bytes
+        self.tick()
+
+    def tick(self) -> None:
+        """Save, if the last time is long enough ago."""
+        if time.monotonic() - self._saved_at >= SAVE_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        """Write the figures and the sign of life.
+
+        Raises:
+            LeaseLost: another process took this run for dead.
+        """
+        self._saved_at = time.monotonic()
+        self.run.heartbeat_at = timezone.now()
+        figures = {name: getattr(self.run, name) for name in ("stage", "heartbeat_at", *FIGURES)}
+        mine = SyncRun.objects.filter(pk=self.run.pk, owner=self.run.owner, status=SyncStatus.RUNNING)
+        if not mine.update(**figures):
+            raise LeaseLost
+        self._check()
+
+    def hold(self) -> None:
+        """Keep the lease until the transaction ends.
+
+        Raises:
+            LeaseLost: another process took this run for dead.
+        """
+        mine = SyncRun.objects.select_for_update().filter(pk=self.run.pk, owner=self.run.owner)
+        if not mine.filter(status=SyncStatus.RUNNING).exists():
+            raise LeaseLost
+
+
+def _started(pid: int) -> str:
+    """When the process began, in ticks since the machine started; empty if there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
+    except OSError:
+        return ""

@@ -1,0 +1,153 @@
+"""How far append-only rows are held here: sealing this appliance's own rows, and adding those of the peer.
+
+Rows are inserted without a number. Sealing numbers them `(origin, incarnation, seq)` in one transaction, so that a late
+commit cannot hide behind a higher number, and adds their hashes to the mark. Only sealed rows are synchronised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from django.db import connection, transaction
+from django.db.models import Max, Q
+
+from appliances import selectors
+from appliances.models import Appliance
+from sync.datasync.registry import APPEND_ONLY, Dataset, by_label
+from sync.datasync.rows import Row, RowCodec, RowSum, column_of
+from sync.datasync.wrapping import SecretWrap
+from sync.models import SealedMark
+from sync.rules.diff import Mark, Wanted, next_incarnation
+
+BATCH_ROWS = 1000  # rows a transaction, so that the write lock is held for well under half a second
+NO_SECRETS = SecretWrap(b"", "")  # append-only tables hold none; a test sees to it
+
+
+class MarkBook:
+    """The marks of one dataset inside a transaction; written back by `save`."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._open: dict[tuple[str, int], tuple[SealedMark, RowSum]] = {}
+
+    def _entry(self, origin: str, incarnation: int) -> tuple[SealedMark, RowSum]:
+        key = (origin, incarnation)
+        if key not in self._open:
+            row, _ = SealedMark.objects.get_or_create(
+                dataset=self._dataset.label, origin=origin, incarnation=incarnation
+            )
+            self._open[key] = row, RowSum(row.rows, row.digest)
+        return self._open[key]
+
+    def seq(self, origin: str, incarnation: int) -> int:
+        """The highest number held."""
+        return self._entry(origin, incarnation)[0].seq
+
+    def add(self, origin: str, incarnation: int, line: bytes) -> None:
+        """Count a row that is held from now on."""
+        self._entry(origin, incarnation)[1].add(line)
+
+    def reach(self, origin: str, incarnation: int, seq: int) -> None:
+        """Everything up to `seq` has been dealt with."""
+        mark, _ = self._entry(origin, incarnation)
+        mark.seq = max(mark.seq, seq)
+
+    def save(self) -> None:
+        """Write the marks back."""
+        for mark, total in self._open.values():
+            mark.rows, mark.digest = total.rows, total.digest
+            mark.save()
+
+
+@contextmanager
+def book(dataset: Dataset) -> Iterator[MarkBook]:
+    """One transaction in which nobody else numbers or adds rows; the marks are written at its end."""
+    with transaction.atomic():
+        selectors.this_appliance()
+        Appliance.objects.select_for_update().get(pk=1)
+        marks = MarkBook(dataset)
+        yield marks
+        marks.save()
+
+
+def held() -> list[Mark]:
+    """The marks of all append-only rows held here."""
+    return [
+        Mark(row.dataset, row.origin, row.incarnation, row.seq, row.rows, row.digest)
+        for row in SealedMark.objects.filter(seq__gt=0).order_by("dataset", "origin", "incarnation")
+    ]
+
+
+def seal_all() -> int:
+    """All append-only rows that are ready have their number; how many were sealed."""
+    total = 0
+    for dataset in APPEND_ONLY:
+        while sealed := _seal_batch(dataset):
+            total += sealed
+    return total
+
+
+def heed(peers: Sequence[Mark]) -> None:
+    """Begin a new incarnation if the peer has seen more of this one than is here (restored from an image)."""
+    with transaction.atomic():
+        selectors.this_appliance()
+        me = Appliance.objects.select_for_update().get(pk=1)
+        following = next_incarnation(me.guid, me.incarnation, held(), peers)
+        if following != me.incarnation:
+            me.incarnation = following
+            me.save(update_fields=["incarnation"])
+
+
+def _seal_batch(dataset: Dataset) -> int:
+    rows = dataset.model._base_manager.filter(dataset.ready, origin="", seq__isnull=True)
+    if not rows.exists():
+        return 0
+    with book(dataset) as marks:
+        me = selectors.this_appliance()
+        ids = list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH_ROWS])
+        first = _next_seq(dataset, me, marks)
+        model = dataset.model
+        pk = model._meta.pk
+        numbered = [(me.guid, me.incarnation, first + n, pk.get_db_prep_save(i, connection)) for n, i in enumerate(ids)]
+        quote = connection.ops.quote_name
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                f"UPDATE {quote(dataset.table)} SET {quote('origin')} = %s, {quote('incarnation')} = %s, "  # noqa: S608
+                f"{quote('seq')} = %s WHERE {quote(column_of(pk))} = %s",
+                numbered,
+            )
+        codec = RowCodec(dataset, NO_SECRETS)
+        for row in codec.read(model._base_manager.filter(pk__in=ids)):
+            marks.add(me.guid, me.incarnation, codec.digest_line(row))
+        marks.reach(me.guid, me.incarnation, first + len(ids) - 1)
+    return len(ids)
+
+
+def _next_seq(dataset: Dataset, me: Appliance, marks: MarkBook) -> int:
+    """The number after the highest there is: of the mark, or of rows that are ahead of it in a restored database."""
+    own = dataset.model._base_manager.filter(origin=me.guid, incarnation=me.incarnation)
+    highest = own.aggregate(highest=Max("seq"))["highest"] or 0
+    return int(max(highest, marks.seq(me.guid, me.incarnation))) + 1
+
+
+def mark_fields(codec: RowCodec, row: Row) -> tuple[str, int, int]:
+    """Origin, incarnation and number of an append-only row."""
+    place = codec.dataset.fields.index
+    return row[place("origin")], row[place("incarnation")], row[place("seq")]
+
+
+def rows_in_order(wanted: Wanted) -> Iterator[Row]:
+    """The append-only rows that are wanted, in the order of their numbers.
+
+    Read page by page: on SQLite no write may happen on a connection while it is in the middle of a result.
+    """
+    codec = RowCodec(by_label()[wanted.dataset], NO_SECRETS)
+    chosen = codec.dataset.model._base_manager.filter(
+        origin=wanted.origin, incarnation=wanted.incarnation, seq__gt=wanted.after, seq__lte=wanted.upto
+    ).order_by("seq", "pk")
+    page = list(codec.read(chosen[:BATCH_ROWS]))
+    while page:
+        yield from page
+        seq, key = mark_fields(codec, page[-1])[2], codec.key(page[-1])[0]
+        page = list(codec.read(chosen.filter(Q(seq__gt=seq) | Q(seq=seq, pk__gt=key))[:BATCH_ROWS]))

@@ -1,0 +1,299 @@
+"""A data-sync, on the backup: compare, receive, merge, send, apply, agree. READ `pull_data` FIRST."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import re
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from appliances import selectors
+from appliances.choices import Role, Severity, SyncStage, SyncStatus, SyncTrigger
+from sync import history, journal
+from sync.datasync import apply, lease, marks, receive, union
+from sync.datasync.lease import LeaseLost, Progress
+from sync.datasync.receive import Received, RowReceiver, Staging
+from sync.datasync.refusals import SENTENCES, refused
+from sync.datasync.registry import APPEND_ONLY, SETTINGS, by_label
+from sync.datasync.rows import RowCodec
+from sync.datasync.send import send
+from sync.datasync.wrapping import SecretWrap, for_snapshot
+from sync.errors import PeerMisbehaved, PeerRefused, SyncError, SyncRefused
+from sync.models import SyncRun
+from sync.peer import identity
+from sync.peer.client import PeerClient
+from sync.peer.messages import Done
+from sync.peer.sync_messages import Manifest, PullBegin, PullBlobs, PullEnd, PullRows
+from sync.rules import diff
+from sync.rules.diff import Mark, TableDigest
+from sync.rules.facts import Operation, header_of
+from sync.rules.snapshot import Refusal, may_apply
+
+ANSWER_SECONDS = 60.0  # the primary digests its settings and writes a snapshot before it answers
+BLOBS_A_CALL = 5000  # ids in one request, which is far below the size limit of a message
+CLOCK_WARNING = dt.timedelta(hours=24)
+REPORTED = ("rows_done", "blobs_done", "bytes_done", "rows_sent", "blobs_sent")
+CANCELLED = frozenset({Refusal.OPERATION_GONE.value})
+_GUID = re.compile(r"[0-9a-f]{32}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+log = logging.getLogger(__name__)
+
+
+def is_running() -> bool:
+    """Whether a data-sync runs; one whose process is dead does not."""
+    run = SyncRun.objects.filter(status=SyncStatus.RUNNING).first()
+    return run is not None and lease.is_alive(run)
+
+
+def latest_success() -> SyncRun | None:
+    """The latest data-sync that ended well."""
+    return SyncRun.objects.filter(status=SyncStatus.SUCCESS).first()
+
+
+def pull_data(
+    trigger: SyncTrigger, *, for_operation: Operation | None = None, client: PeerClient | None = None
+) -> SyncRun:
+    """This backup holds what the primary holds, and the primary every append-only row of this one.
+
+    1. Take the lease; one data-sync runs at a time.
+    2. Ask the primary for its manifest, which makes a snapshot there, and compare.
+    3. Receive the rows that differ, then the blobs they need that are not here.
+    4. Merge append-only rows, batch by batch; send up what the primary lacks.
+    5. Replace the settings in one transaction.
+    6. Check that both sides hold the same, and tell the primary.
+
+    Raises:
+        SyncError: the reason is in the run and in Status History; settings are as before, or those of the snapshot.
+    """
+    trigger = SyncTrigger(trigger)
+    _must_be_backup()
+    run = lease.claim(trigger)
+    pull: _Pull | None = None
+    try:
+        with client or PeerClient.to_peer(timeout=ANSWER_SECONDS) as peer:
+            pull = _Pull(run, peer, for_operation)
+            pull.run()
+    except LeaseLost as error:
+        raise refused(Refusal.ALREADY_RUNNING, lease.ABANDONED) from error
+    except SyncError as error:
+        _failed(run, error)
+        raise
+    except (OSError, DatabaseError) as error:
+        failure = SyncError(f"This appliance could not store what was received: {error}"[:500])
+        _failed(run, failure)
+        raise failure from error
+    finally:
+        if pull is not None:
+            pull.clean_up()
+    _succeeded(run)
+    return run
+
+
+class _Pull:
+    """One data-sync from its manifest to its end."""
+
+    def __init__(self, run: SyncRun, client: PeerClient, operation: Operation | None) -> None:
+        self._run = run
+        self._client = client
+        self._op_id = operation.op_id if operation is not None else None
+        self._progress = Progress(run, self._check_operation)
+        self._staging = Staging(run.pk)
+
+    def run(self) -> None:
+        """See `pull_data`."""
+        self._progress.stage(SyncStage.MANIFEST)
+        marks.seal_all()
+        manifest, mine = self._begin()
+        complete = False
+        try:
+            self._note(manifest)
+            if manifest.snapshot_id:
+                self._transfer(manifest, mine)
+            complete = True
+        finally:
+            if manifest.snapshot_id:
+                self._end(manifest, complete)
+
+    def clean_up(self) -> None:
+        """Remove what was staged."""
+        self._staging.remove()
+
+    def _begin(self) -> tuple[Manifest, list[TableDigest]]:
+        mine = apply.digests(for_snapshot(""))
+        begin = PullBegin(
+            header=header_of(journal.read()),
+            guid=selectors.this_appliance().guid,
+            op_id=self._op_id,
+            settings=mine,
+            marks=marks.held(),
+        )
+        manifest = self._client.ask(begin, Manifest)
+        check_manifest(manifest)
+        refusal = may_apply(journal.read(), manifest.head, manifest.own_term, self._op_id)
+        if refusal is not None:
+            raise refused(refusal)
+        return manifest, mine
+
+    def _note(self, manifest: Manifest) -> None:
+        self._run.head_term, self._run.head_seq = manifest.head.term, manifest.head.seq
+        self._run.reflects_at = dt.datetime.fromtimestamp(manifest.clock, dt.UTC)
+        if abs(dt.datetime.now(dt.UTC) - self._run.reflects_at) > CLOCK_WARNING:
+            log.warning("clocks differ by more than a day", extra={"run": str(self._run.pk)})
+
+    def _transfer(self, manifest: Manifest, mine: list[TableDigest]) -> None:
+        marks.heed(manifest.marks)
+        wrap = for_snapshot(manifest.snapshot_id)
+        plan = diff.plan(mine, manifest.settings, marks.held(), manifest.marks)
+        received = self._rows(manifest, plan, wrap)
+        self._blobs(manifest, received)
+        self._merge(received)
+        answered = self._send(manifest, plan)
+        self._progress.stage(SyncStage.APPLYING)
+        apply.apply_settings(manifest, received.tables, wrap, self._op_id, self._progress.hold)
+        self._agree(manifest, answered)
+
+    def _rows(self, manifest: Manifest, plan: diff.Plan, wrap: SecretWrap) -> Received:
+        self._progress.stage(SyncStage.ROWS)
+        receiver = RowReceiver(plan, wrap, self._staging, self._progress)
+        if not plan.tables and not plan.fetch:
+            return receiver.received
+        rows = {table.dataset: table.rows for table in manifest.settings}
+        self._run.rows_total = sum(rows[label] for label in plan.tables)
+        self._run.rows_total += sum(wanted.upto - wanted.after for wanted in plan.fetch)
+        question = PullRows(snapshot_id=manifest.snapshot_id, tables=plan.tables, wanted=plan.fetch)
+        with self._client.open_stream(question) as frames:
+            return receiver.read(frames)
+
+    def _blobs(self, manifest: Manifest, received: Received) -> None:
+        self._progress.stage(SyncStage.BLOBS)
+        absent = receive.missing(received.blobs)
+        receive.check_space(sum(absent.values()))
+        self._run.blobs_total = len(absent)
+        self._run.bytes_total = self._run.bytes_done + sum(absent.values())
+        damaged = self._fetch(manifest, list(absent))
+        if damaged and self._fetch(manifest, damaged):
+            raise refused(Refusal.BLOB_CORRUPT, f"{damaged[0]}.")
+
+    def _fetch(self, manifest: Manifest, wanted: list[str]) -> list[str]:
+        damaged: list[str] = []
+        for start in range(0, len(wanted), BLOBS_A_CALL):
+            part = wanted[start : start + BLOBS_A_CALL]
+            with self._client.open_stream(PullBlobs(snapshot_id=manifest.snapshot_id, blobs=part)) as frames:
+                damaged += receive.store_all(frames, part, self._progress)
+        return damaged
+
+    def _merge(self, received: Received) -> None:
+        for wanted, path in received.append.items():
+            codec = RowCodec(by_label()[wanted.dataset], marks.NO_SECRETS)
+            union.merge(wanted, receive.rows_of(path, codec), self._progress.tick)
+
+    def _send(self, manifest: Manifest, plan: diff.Plan) -> list[Mark]:
+        self._progress.stage(SyncStage.SENDING)
+        answered: list[Mark] = []
+        for wanted in plan.send:
+            answered += send(self._client, manifest.snapshot_id, wanted, self._progress)
+        return answered
+
+    def _agree(self, manifest: Manifest, answered: list[Mark]) -> None:
+        """Raises SyncRefused unless both sides hold the same append-only rows, as far as this data-sync reaches."""
+        theirs = {mark.key: mark for mark in manifest.marks} | {mark.key: mark for mark in answered}
+        ours = {mark.key: mark for mark in marks.held()}
+        differing = [mark.dataset for key, mark in theirs.items() if not _same(ours.get(key), mark)]
+        if differing:
+            raise refused(Refusal.APPEND_ONLY_DIFFERS, f"In: {', '.join(sorted(set(differing)))}.")
+
+    def _end(self, manifest: Manifest, complete: bool) -> None:
+        message = PullEnd(header=header_of(journal.read()), snapshot_id=manifest.snapshot_id, complete=complete)
+        try:
+            self._client.ask(message, Done)
+        except SyncError:
+            if complete:
+                raise
+            log.warning("the primary could not be told of the end", extra={"run": str(self._run.pk)})
+
+    def _check_operation(self) -> None:
+        state = journal.read()
+        if state.role is not Role.BACKUP:
+            raise refused(Refusal.NOT_BACKUP)
+        if self._op_id is not None and (state.op is None or state.op.op_id != self._op_id):
+            raise refused(Refusal.OPERATION_GONE)
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """Raises SyncRefused or PeerMisbehaved unless the manifest is one that this appliance may follow."""
+    pair = selectors.relationship()
+    if pair is None:
+        raise refused(Refusal.NO_RELATIONSHIP)
+    if (manifest.pair_id, manifest.guid) != (pair.pair_id, pair.peer_guid):
+        raise refused(Refusal.OTHER_PAIR)
+    ours = {
+        Refusal.OTHER_PRODUCT: (manifest.product, str(settings.PRODUCT)),
+        Refusal.OTHER_BUILD: (manifest.build, identity.product_build()),
+        Refusal.OTHER_SCHEMA: (manifest.schema, identity.schema_digest()),
+    }
+    for refusal, (there, here) in ours.items():
+        if there != here:
+            raise refused(refusal, f"Primary: {there[:80]}; backup: {here[:80]}.")
+    labels = {dataset.label for dataset in APPEND_ONLY}
+    well_formed = [table.dataset for table in manifest.settings] == [dataset.label for dataset in SETTINGS]
+    for mark in manifest.marks:
+        well_formed &= mark.dataset in labels and bool(_GUID.fullmatch(mark.origin) and _DIGEST.fullmatch(mark.digest))
+        well_formed &= mark.seq > 0 and mark.incarnation > 0
+    if not well_formed or (manifest.snapshot_id and not _GUID.fullmatch(manifest.snapshot_id)):
+        raise PeerMisbehaved("the manifest of the data-sync is not well-formed")
+
+
+def _same(ours: Mark | None, theirs: Mark) -> bool:
+    """Whether a mark agrees; this appliance may have sealed more of its own rows meanwhile."""
+    if ours is not None and ours.origin == selectors.this_appliance().guid and ours.seq > theirs.seq:
+        return True
+    return ours == theirs
+
+
+def _must_be_backup() -> None:
+    if journal.read().role is not Role.BACKUP:
+        raise refused(Refusal.NOT_BACKUP)
+
+
+def _code(error: SyncError) -> str:
+    if isinstance(error, SyncRefused):
+        return error.reason
+    return error.peer_code if isinstance(error, PeerRefused) else error.code
+
+
+def _failed(run: SyncRun, error: SyncError) -> None:
+    code = _code(error)
+    status = SyncStatus.FAILED
+    if code in CANCELLED:
+        status = SyncStatus.CANCELLED
+    elif code in {refusal.value for refusal in SENTENCES}:
+        status = SyncStatus.REFUSED
+    before = SyncRun.objects.exclude(pk=run.pk).exclude(status=SyncStatus.RUNNING).first()
+    lease.end(run, status, code=code, message=str(error))
+    log.warning("data-sync ended", extra={"run": str(run.pk), "status": status.value, "code": code})
+    if before is None or before.code != code or run.trigger != SyncTrigger.INTERVAL:
+        history.record(
+            f"data_sync_{status.value}",
+            f"Data-sync {status.label.lower()}: {error}"[:1000],
+            severity=Severity.INFO if status is SyncStatus.CANCELLED else Severity.WARNING,
+            evidence={"run": str(run.pk), "code": code},
+        )
+
+
+def _succeeded(run: SyncRun) -> None:
+    before = SyncRun.objects.exclude(pk=run.pk).exclude(status=SyncStatus.RUNNING).first()
+    lease.end(run, SyncStatus.SUCCESS)
+    figures = {
+        name: getattr(run, name) for name in ("rows_done", "blobs_done", "bytes_done", "rows_sent", "blobs_sent")
+    }
+    log.info("data-sync ended", extra={"run": str(run.pk), "status": SyncStatus.SUCCESS.value, **figures})
+    if before is None or before.status != SyncStatus.SUCCESS or run.trigger != SyncTrigger.INTERVAL:
+        history.record(
+            "data_sync_success",
+            f"Data-sync complete: {run.rows_done} rows and {run.blobs_done} files received, "
+            f"{run.rows_sent} rows and {run.blobs_sent} files sent.",
+            evidence={"run": str(run.pk), **figures},
+        )

@@ -1,0 +1,249 @@
+"""What comes from the primary is staged: rows in files of this run, blobs in the store under their own hash.
+
+Nothing here changes a table. Rows are parsed as they come, so a bad one ends the data-sync before anything is applied.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+from uuid import UUID
+
+from django.conf import settings
+
+from appliances import blobs
+from sync.datasync import union
+from sync.datasync.apply import staged_lines
+from sync.datasync.frames import FrameReader, LineCutter, Section, section_of, split
+from sync.datasync.lease import Progress
+from sync.datasync.refusals import refused
+from sync.datasync.registry import by_label
+from sync.datasync.rows import Row, RowCodec
+from sync.datasync.wrapping import SecretWrap
+from sync.errors import PeerMisbehaved, SyncError
+from sync.rules.diff import Plan, Wanted
+from sync.rules.snapshot import Refusal
+
+PREFIX = "sync-"
+RESERVE_BYTES = 1024 * 1024 * 1024  # disk space that a data-sync never takes
+BATCH_BLOBS = 500  # blobs made durable together
+BATCH_BYTES = 64 * 1024 * 1024
+
+
+class Staging:
+    """The folder of one run; what an earlier run left behind is removed."""
+
+    def __init__(self, run_id: UUID) -> None:
+        root = Path(settings.STAGING_DIR)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in root.glob(f"{PREFIX}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        self.folder = root / f"{PREFIX}{run_id.hex}"
+        self.folder.mkdir(mode=0o700)
+
+    def path(self, section: Section) -> Path:
+        """Where the rows of a section lie. The names of sections are those of the registry and of checked marks."""
+        return self.folder / f"{section.dataset}-{section.origin}-{section.incarnation}"
+
+    def remove(self) -> None:
+        """Remove what is left."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass
+class Received:
+    """The rows that came, staged, and the blobs they refer to with their sizes."""
+
+    tables: dict[str, Path] = field(default_factory=dict)
+    append: dict[Wanted, Path] = field(default_factory=dict)
+    blobs: dict[str, int] = field(default_factory=dict)
+
+
+class RowReceiver:
+    """Reads the rows that a plan asked for."""
+
+    def __init__(self, plan: Plan, wrap: SecretWrap, staging: Staging, progress: Progress) -> None:
+        self._staging = staging
+        self._progress = progress
+        self._wrap = wrap
+        self.received = Received()
+        self._wanted = {Section(*wanted.key): wanted for wanted in plan.fetch}
+        self._expected = [Section(label) for label in plan.tables] + list(self._wanted)
+        for section in self._expected:
+            path = staging.path(section)
+            path.touch(mode=0o600)
+            if section.origin:
+                self.received.append[self._wanted[section]] = path
+            else:
+                self.received.tables[section.dataset] = path
+
+    def read(self, frames: Iterable[bytes | bytearray]) -> Received:
+        """All rows, staged; each section once, in the order asked for.
+
+        Raises:
+            PeerMisbehaved, SyncRefused: nothing of what came is used.
+        """
+        left = list(self._expected)
+        section: Section | None = None
+        reader: _SectionReader | None = None
+        try:
+            for frame in frames:
+                header, body = split(frame)
+                if section is None or header != section.header:
+                    if reader is not None:
+                        reader.close()
+                    section = section_of(header)
+                    if section not in left:
+                        raise PeerMisbehaved("the data-sync carries rows that were not asked for")
+                    del left[: left.index(section) + 1]
+                    reader = self._open(section)
+                if reader is not None:
+                    self._progress.add(rows=reader.feed(body), size_bytes=len(frame))
+            if reader is not None:
+                reader.close()
+        finally:
+            if reader is not None:
+                reader.file.close()
+        return self.received
+
+    def _open(self, section: Section) -> _SectionReader:
+        codec = RowCodec(by_label()[section.dataset], self._wrap)
+        return _SectionReader(codec, self._wanted.get(section), self._staging.path(section), self.received.blobs)
+
+
+class _SectionReader:
+    """Checks and stages the rows of one section."""
+
+    def __init__(self, codec: RowCodec, wanted: Wanted | None, path: Path, found: dict[str, int]) -> None:
+        self._codec = codec
+        self._wanted = wanted
+        self._cutter = LineCutter()
+        self._blobs = found
+        self._after = 0
+        self.file: IO[bytes] = path.open("wb")
+
+    def feed(self, body: bytes) -> int:
+        """Take a piece; the number of rows that are complete with it."""
+        lines = self._cutter.feed(body)
+        for line in lines:
+            row = self._codec.parse(line)
+            if self._wanted is not None:
+                self._after = union.check(self._codec, row, self._wanted, self._after)
+            note_blob(self._codec, row, self._blobs)
+            self.file.write(line + b"\n")
+        return len(lines)
+
+    def close(self) -> None:
+        """The section has ended."""
+        self._cutter.finish()
+        self.file.close()
+
+
+def note_blob(codec: RowCodec, row: Row, found: dict[str, int]) -> None:
+    """Remember the blob that a row refers to.
+
+    Raises:
+        SyncRefused: not a blob id, or larger than this appliance accepts.
+    """
+    dataset = codec.dataset
+    if not dataset.blob_field:
+        return
+    blob_id, size = (row[dataset.fields.index(name)] for name in (dataset.blob_field, dataset.size_field))
+    if not blobs.is_blob_id(blob_id):
+        raise refused(Refusal.ROW_UNUSABLE, f"{dataset.label}: not a blob id.")
+    if size > blobs.MAX_BLOB_BYTES:
+        raise refused(Refusal.BLOB_TOO_LARGE, f"{size} bytes, at most {blobs.MAX_BLOB_BYTES}.")
+    found[blob_id] = size
+
+
+def rows_of(path: Path, codec: RowCodec) -> Iterator[Row]:
+    """The staged rows of one section."""
+    for line in staged_lines(path):
+        yield codec.parse(line)
+
+
+def missing(listed: dict[str, int]) -> dict[str, int]:
+    """The blobs that are not in the store; those that are count as new, so that no sweep takes them now."""
+    absent = {}
+    for blob_id, size in listed.items():
+        try:
+            blobs.touch(blob_id)
+        except blobs.BlobMissing:
+            absent[blob_id] = size
+    return absent
+
+
+def check_space(needed_bytes: int) -> None:
+    """Raises SyncRefused if so much does not fit beside the reserve."""
+    free = shutil.disk_usage(settings.STAGING_DIR).free
+    if needed_bytes and free < needed_bytes * 11 // 10 + RESERVE_BYTES:
+        raise refused(Refusal.NO_SPACE, f"{needed_bytes} bytes are missing, {free} are free.")
+
+
+def store_blobs(reader: FrameReader, wanted: Sequence[str], progress: Progress | None = None) -> list[str]:
+    """Store the blobs as they come, in this order; the ids of those that arrived damaged.
+
+    What was complete before an interruption is kept, so the next attempt goes on from there.
+
+    Raises:
+        SyncRefused: the peer lacks one, it is too large, or the disk is full.
+    """
+    damaged: list[str] = []
+    left = list(wanted)
+    try:
+        while left:
+            _store_batch(reader, left, damaged, progress)
+    except blobs.StoreFull as error:
+        raise refused(Refusal.NO_SPACE, str(error)) from error
+    return damaged
+
+
+def _store_batch(reader: FrameReader, left: list[str], damaged: list[str], progress: Progress | None) -> None:
+    """Take blobs off `left` and make them durable together; what was complete before an error is kept."""
+    taken = count = 0
+    with blobs.Batch() as batch:
+        try:
+            while left and count < BATCH_BLOBS and taken < BATCH_BYTES:
+                taken += _store_one(reader, left[0], batch, damaged, progress)
+                count += 1
+                left.pop(0)
+        except SyncError:
+            batch.flush()
+            raise
+
+
+def store_all(frames: Iterable[bytes | bytearray], wanted: Sequence[str], progress: Progress) -> list[str]:
+    """Store all blobs of a stream that carries nothing else; the ids of those that arrived damaged."""
+    reader = FrameReader(frames)
+    damaged = store_blobs(reader, wanted, progress)
+    if reader.peek() is not None:
+        raise PeerMisbehaved("the data-sync carries more files than asked for")
+    return damaged
+
+
+def _store_one(
+    reader: FrameReader, blob_id: str, batch: blobs.Batch, damaged: list[str], progress: Progress | None
+) -> int:
+    pieces = reader.blob(blob_id)
+    if pieces is None:
+        raise refused(Refusal.BLOB_MISSING, f"{blob_id}.")
+    try:
+        stored = batch.store_verified(blob_id, _counted(pieces, progress))
+    except blobs.BlobCorrupt:
+        damaged.append(blob_id)
+        return 0
+    except blobs.BlobTooLarge as error:
+        raise refused(Refusal.BLOB_TOO_LARGE, f"{blob_id}: {error}.") from error
+    if progress is not None:
+        progress.add(blobs=1)
+    return stored.size_bytes
+
+
+def _counted(pieces: Iterable[bytes], progress: Progress | None) -> Iterator[bytes]:
+    for piece in pieces:
+        if progress is not None:
+            progress.add(size_bytes=len(piece))
+        yield piece

@@ -1,0 +1,57 @@
+"""Every reason for which a data-sync is refused or given up, with its text and its remedy."""
+
+from __future__ import annotations
+
+from sync.errors import SyncRefused
+from sync.rules.snapshot import Refusal
+
+_AGAIN = "Nothing was changed; the next data-sync tries again."
+_VERSIONS = "Install the same version on both appliances; swapping roles stays possible."
+
+SENTENCES: dict[Refusal, tuple[str, str]] = {
+    Refusal.NO_RELATIONSHIP: ("No failover relationship is established.", "Establish it on the Failover page."),
+    Refusal.NOT_BACKUP: ("This appliance is not the backup.", "Data-syncs are started on the backup."),
+    Refusal.ALREADY_RUNNING: ("A data-sync is running already.", "Wait until it has ended."),
+    Refusal.OPERATION_GONE: ("The role change that this data-sync belonged to has ended.", ""),
+    Refusal.OPERATION_RUNNING: ("A role change is in progress.", "Data-syncs go on when it has ended."),
+    Refusal.SOURCE_NOT_SERVING: (
+        "The peer is not serving as primary.",
+        "See its Failover page; if both appliances are backup, make one of them primary.",
+    ),
+    Refusal.SOURCE_OLDER: (
+        "The settings of the primary are older than those of this appliance.",
+        "Nothing was overwritten. If this appliance holds the right settings, make it primary.",
+    ),
+    Refusal.OTHER_PAIR: (
+        "The peer belongs to another failover relationship.",
+        "Break the relationship on both appliances and establish it again.",
+    ),
+    Refusal.OTHER_PRODUCT: ("The product versions differ.", _VERSIONS),
+    Refusal.OTHER_BUILD: ("The builds differ.", _VERSIONS),
+    Refusal.OTHER_SCHEMA: ("The database layouts differ.", _VERSIONS),
+    Refusal.SNAPSHOT_GONE: ("The primary no longer keeps the snapshot of this data-sync.", _AGAIN),
+    Refusal.BLOB_TOO_LARGE: ("A file is larger than this appliance accepts.", "Remove it from the primary."),
+    Refusal.BLOB_MISSING: (
+        "A file that the primary lists is missing from its disk.",
+        "Upload it again on the primary, or delete it there.",
+    ),
+    Refusal.BLOB_CORRUPT: ("A file did not arrive as the primary lists it, twice.", _AGAIN),
+    Refusal.ROW_TOO_LARGE: ("A row is larger than a data-sync carries.", "Shorten the text on the primary."),
+    Refusal.ROW_UNUSABLE: ("The peer sent a row that cannot be stored.", _AGAIN),
+    Refusal.NO_SPACE: ("There is not enough disk space for what is missing.", "Free some space on this appliance."),
+    Refusal.DIGEST_MISMATCH: ("What was stored is not what the primary listed.", _AGAIN),
+    Refusal.APPEND_ONLY_DIFFERS: (
+        "The two appliances hold different contents under the same id in logs or recordings.",
+        "The settings were synchronised. Both keep their own; see Status History for the ids.",
+    ),
+    Refusal.SECRET_UNREADABLE: (
+        "A stored password cannot be decrypted.",
+        "Restore the appliance's data key, or enter the password again.",
+    ),
+}
+
+
+def refused(reason: Refusal, detail: str = "") -> SyncRefused:
+    """The error to raise for `reason`."""
+    text, remedy = SENTENCES[reason]
+    return SyncRefused(reason.value, f"{text} {detail}".strip(), remedy=remedy)

@@ -1,0 +1,69 @@
+"""What only the backup has of append-only rows goes up to the primary before a data-sync ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from appliances import blobs
+from sync.datasync import frames, marks
+from sync.datasync.frames import Section
+from sync.datasync.lease import Progress
+from sync.datasync.marks import NO_SECRETS
+from sync.datasync.receive import note_blob
+from sync.datasync.refusals import refused
+from sync.datasync.registry import by_label
+from sync.datasync.rows import Row, RowCodec
+from sync.peer.client import PeerClient
+from sync.peer.sync_messages import PushAppend, PushDone
+from sync.rules.diff import Mark, Wanted
+from sync.rules.snapshot import Refusal
+
+PUSH_ROWS = 1000
+PUSH_BYTES = 64 * 1024 * 1024  # rows and blobs of one push, so that a cut costs no more than this to repeat
+
+
+def send(client: PeerClient, snapshot_id: str, wanted: Wanted, progress: Progress) -> list[Mark]:
+    """The primary holds the rows that were wanted, with their blobs; how far it says it holds them."""
+    codec = RowCodec(by_label()[wanted.dataset], NO_SECRETS)
+    answered: list[Mark] = []
+    after = wanted.after
+    for batch, listed in _batches(codec, wanted):
+        upto = marks.mark_fields(codec, batch[-1])[2]
+        part = Wanted(wanted.dataset, wanted.origin, wanted.incarnation, after, upto)
+        stream = _frames(codec, part, batch, listed, progress)
+        done = client.send_stream(PushAppend(snapshot_id=snapshot_id), stream, PushDone)
+        after, answered = upto, done.marks
+        progress.run.rows_sent += len(batch)
+        progress.run.blobs_sent += len(listed)
+        progress.tick()
+    return answered
+
+
+def _batches(codec: RowCodec, wanted: Wanted) -> Iterator[tuple[list[Row], dict[str, int]]]:
+    batch: list[Row] = []
+    listed: dict[str, int] = {}
+    size = 0
+    for row in marks.rows_in_order(wanted):
+        is_full = len(batch) >= PUSH_ROWS or size + sum(listed.values()) >= PUSH_BYTES
+        if is_full and marks.mark_fields(codec, row)[2] > marks.mark_fields(codec, batch[-1])[2]:
+            yield batch, listed
+            batch, listed, size = [], {}, 0
+        batch.append(row)
+        size += len(codec.wire_line(row))
+        note_blob(codec, row, listed)
+    if batch:
+        yield batch, listed
+
+
+def _frames(
+    codec: RowCodec, part: Wanted, batch: list[Row], listed: dict[str, int], progress: Progress
+) -> Iterator[bytes]:
+    yield frames.of_push(part, listed)
+    for blob_id in listed:
+        try:
+            for frame in frames.of_blob(blob_id):
+                progress.tick()
+                yield frame
+        except blobs.BlobMissing as error:
+            raise refused(Refusal.BLOB_MISSING, f"{blob_id} is missing on this appliance.") from error
+    yield from frames.of_rows(Section(*part.key), map(codec.wire_line, batch))

@@ -1,0 +1,127 @@
+"""Snapshots on the primary: the settings as one read transaction saw them, kept in files for one data-sync."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from sync.datasync.refusals import refused
+from sync.datasync.registry import Dataset
+from sync.datasync.rows import RowCodec
+from sync.datasync.wrapping import SecretWrap
+from sync.rules.diff import Mark
+from sync.rules.snapshot import Refusal
+
+KEEP_SECONDS = 24 * 3600
+_ID = re.compile(r"[0-9a-f]{32}")
+_MARKS = "marks.json"
+
+
+def new_id() -> str:
+    """An id that no other snapshot has."""
+    return secrets.token_hex(16)
+
+
+def create(snapshot_id: str, marks: list[Mark]) -> None:
+    """The snapshot is there, without tables yet, and older ones than a day are not; readable by this user only."""
+    root = _root()
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in root.iterdir():
+        if time.time() - folder.stat().st_mtime > KEEP_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+    folder = root / snapshot_id
+    folder.mkdir(mode=0o700)
+    limits = [[mark.dataset, mark.origin, mark.incarnation, mark.seq] for mark in marks]
+    _write(folder / _MARKS, [json.dumps(limits).encode()])
+
+
+def add_table(snapshot_id: str, dataset: Dataset, wrap: SecretWrap) -> None:
+    """The snapshot holds the table as the current transaction sees it."""
+    codec = RowCodec(dataset, wrap)
+    _write(_root() / snapshot_id / dataset.label, (codec.wire_line(row) for row in codec.read()))
+
+
+def lines(snapshot_id: str, label: str) -> Iterator[bytes]:
+    """The rows of a settings table of the snapshot.
+
+    Raises:
+        SyncRefused: the snapshot, or the table in it, is not there.
+    """
+    path = folder(snapshot_id) / label
+    if not path.is_file():
+        raise refused(Refusal.SNAPSHOT_GONE)
+    return _lines(path)
+
+
+def limits(snapshot_id: str) -> dict[tuple[str, str, int], int]:
+    """Up to which number the append-only rows of each mark belong to the snapshot."""
+    try:
+        listed = json.loads((folder(snapshot_id) / _MARKS).read_bytes())
+    except (OSError, ValueError) as error:
+        raise refused(Refusal.SNAPSHOT_GONE) from error
+    return {(dataset, origin, incarnation): seq for dataset, origin, incarnation, seq in listed}
+
+
+def folder(snapshot_id: str) -> Path:
+    """The folder of a snapshot that is there; its age begins anew.
+
+    Raises:
+        SyncRefused: there is none.
+    """
+    found = _root() / snapshot_id
+    if not _ID.fullmatch(snapshot_id) or not found.is_dir():
+        raise refused(Refusal.SNAPSHOT_GONE)
+    return found
+
+
+def remove(snapshot_id: str) -> None:
+    """The snapshot is given back; no error if it is gone."""
+    if _ID.fullmatch(snapshot_id):
+        shutil.rmtree(_root() / snapshot_id, ignore_errors=True)
+
+
+@contextmanager
+def read_transaction() -> Iterator[None]:
+    """Everything read inside is of one moment, and no writer waits for it."""
+    if connection.in_atomic_block:
+        yield
+        return
+    if connection.vendor == "sqlite":
+        mode = connection.transaction_mode  # type: ignore[attr-defined]
+        connection.transaction_mode = "DEFERRED"  # type: ignore[attr-defined]
+        try:
+            with transaction.atomic():
+                yield
+        finally:
+            connection.transaction_mode = mode  # type: ignore[attr-defined]
+        return
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+def _root() -> Path:
+    return Path(settings.DATA_DIR) / "snapshots"
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        for line in file:
+            yield line.rstrip(b"\n")
+
+
+def _write(path: Path, rows: Iterator[bytes] | list[bytes]) -> None:
+    path.touch(mode=0o600)
+    with path.open("wb") as file:
+        for row in rows:
+            file.write(row + b"\n")

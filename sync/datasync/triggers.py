@@ -1,0 +1,102 @@
+"""The settings head moves by itself: database triggers on every synchronised settings table.
+
+They raise `head_seq` of the role journal in the transaction of the change, so no way of writing (page, bulk update,
+many-to-many, shell) can forget it. Only a real change of a synchronised column counts, so a log-in does not.
+On a backup the head names the snapshot it holds, so there the triggers leave it alone; a change made there all the
+same shows in the digests and is replaced by the next data-sync.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from appliances.choices import State
+from sync.datasync.registry import SETTINGS, Dataset
+from sync.datasync.rows import column_of
+from sync.models import RoleJournal
+from sync.rules.facts import BACKUP_STATES
+
+PREFIX = "settings_head_"
+FUNCTION = "settings_head_moves"
+
+
+def install(connection: BaseDatabaseWrapper) -> None:
+    """Every settings table there is has its triggers, made from the registry; those of before are replaced."""
+    remove(connection)
+    tables = set(connection.introspection.table_names())
+    if RoleJournal._meta.db_table not in tables:
+        return
+    make = _sqlite if connection.vendor == "sqlite" else _postgresql
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                f"CREATE OR REPLACE FUNCTION {FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS "
+                f"$$ BEGIN {_move(connection)}; RETURN NULL; END $$"
+            )
+        for dataset in (dataset for dataset in SETTINGS if dataset.table in tables):
+            for statement in make(connection, dataset):
+                cursor.execute(statement)
+
+
+def remove(connection: BaseDatabaseWrapper) -> None:
+    """No trigger is left, so that a migration may rebuild any table."""
+    quote = connection.ops.quote_name
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'")
+        else:
+            cursor.execute(
+                "SELECT t.tgname, c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+                "JOIN pg_namespace n ON n.oid = c.relnamespace "
+                "WHERE NOT t.tgisinternal AND n.nspname = current_schema()"
+            )
+        for name, table in cursor.fetchall():
+            if name.startswith(PREFIX):
+                where = "" if connection.vendor == "sqlite" else f" ON {quote(table)}"
+                cursor.execute(f"DROP TRIGGER {quote(name)}{where}")
+
+
+def _move(connection: BaseDatabaseWrapper) -> str:
+    quote = connection.ops.quote_name
+    backup = ", ".join(f"'{state.value}'" for state in sorted(BACKUP_STATES, key=list(State).index))
+    return (
+        f"UPDATE {quote(RoleJournal._meta.db_table)} SET {quote('head_seq')} = {quote('head_seq')} + 1 "  # noqa: S608
+        f"WHERE {quote('id')} = 1 AND {quote('state')} NOT IN ({backup})"
+    )
+
+
+def _columns(dataset: Dataset) -> list[str]:
+    return [column_of(field) for field in dataset.model_fields]
+
+
+def _sqlite(connection: BaseDatabaseWrapper, dataset: Dataset) -> Iterator[str]:
+    quote = connection.ops.quote_name
+    columns = [quote(column) for column in _columns(dataset)]
+    changed = " OR ".join(f"OLD.{column} IS NOT NEW.{column}" for column in columns)
+    cases = {
+        "insert": "AFTER INSERT",
+        "delete": "AFTER DELETE",
+        "update": f"AFTER UPDATE OF {', '.join(columns)}",
+    }
+    for case, moment in cases.items():
+        condition = f"WHEN {changed} " if case == "update" else ""
+        yield (
+            f"CREATE TRIGGER {quote(f'{PREFIX}{dataset.table}_{case}')} {moment} ON {quote(dataset.table)} "
+            f"FOR EACH ROW {condition}BEGIN {_move(connection)}; END"
+        )
+
+
+def _postgresql(connection: BaseDatabaseWrapper, dataset: Dataset) -> Iterator[str]:
+    quote = connection.ops.quote_name
+    table = quote(dataset.table)
+    changed = " OR ".join(f"OLD.{quote(c)} IS DISTINCT FROM NEW.{quote(c)}" for c in _columns(dataset))
+    cases = {
+        "write": "AFTER INSERT OR DELETE ON {} FOR EACH ROW",
+        "update": f"AFTER UPDATE ON {{}} FOR EACH ROW WHEN ({changed})",
+        "truncate": "AFTER TRUNCATE ON {} FOR EACH STATEMENT",
+    }
+    for case, moment in cases.items():
+        name = quote(f"{PREFIX}{dataset.table}_{case}")
+        yield f"CREATE TRIGGER {name} {moment.format(table)} EXECUTE FUNCTION {FUNCTION}()"

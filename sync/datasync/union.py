@@ -1,0 +1,107 @@
+"""Append-only rows from the peer are kept beside our own: insert what is absent, never change what is here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+
+from django.db import IntegrityError
+
+from appliances.choices import Severity
+from sync import history
+from sync.datasync import marks
+from sync.datasync.marks import NO_SECRETS, MarkBook
+from sync.datasync.refusals import refused
+from sync.datasync.registry import by_label
+from sync.datasync.rows import Row, RowCodec
+from sync.datasync.tables import insert
+from sync.models import StatusEvent
+from sync.rules.diff import Wanted
+from sync.rules.snapshot import Refusal
+
+log = logging.getLogger(__name__)
+NAMED_CONFLICTS = 20  # ids listed in one status event
+
+
+def check(codec: RowCodec, row: Row, wanted: Wanted, after: int) -> int:
+    """The number of a row that was asked for; rows come in the order of their numbers.
+
+    Raises:
+        SyncRefused: a row that was not asked for.
+    """
+    origin, incarnation, seq = marks.mark_fields(codec, row)
+    if (origin, incarnation) != (wanted.origin, wanted.incarnation) or seq is None:
+        raise refused(Refusal.ROW_UNUSABLE, f"{wanted.dataset}: a row of another origin.")
+    if not max(after, wanted.after + 1) <= seq <= wanted.upto:
+        raise refused(Refusal.ROW_UNUSABLE, f"{wanted.dataset}: row {seq} was not asked for.")
+    return int(seq)
+
+
+def merge(wanted: Wanted, rows: Iterable[Row], tick: Callable[[], None] = lambda: None) -> int:
+    """All rows are here and the mark reaches `wanted.upto`; how many were new.
+
+    Batch after batch, each for good; `tick` is called between them, outside of any transaction.
+    """
+    codec = RowCodec(by_label()[wanted.dataset], NO_SECRETS)
+    source, added = iter(rows), 0
+    while batch := list(islice(source, marks.BATCH_ROWS)):
+        added += _merge_batch(codec, batch, wanted)
+        tick()
+    with marks.book(codec.dataset) as held:
+        held.reach(wanted.origin, wanted.incarnation, wanted.upto)
+    return added
+
+
+def _merge_batch(codec: RowCodec, batch: Sequence[Row], wanted: Wanted) -> int:
+    incoming = {codec.key(row): row for row in batch}
+    conflicts: list[str] = []
+    try:
+        with marks.book(codec.dataset) as held:
+            new = _absent(codec, incoming, conflicts)
+            insert(codec, new)
+            _count(codec, held, new)
+            held.reach(wanted.origin, wanted.incarnation, marks.mark_fields(codec, batch[-1])[2])
+    except IntegrityError as error:
+        raise refused(Refusal.ROW_UNUSABLE, f"{codec.dataset.label}: {error}"[:300]) from error
+    if conflicts:
+        _alarm(codec.dataset.label, conflicts)
+    return len(new)
+
+
+def _absent(codec: RowCodec, incoming: dict[Row, Row], conflicts: list[str]) -> list[Row]:
+    """The rows to insert; ids that are here with another content are added to `conflicts`."""
+    new = dict(incoming)
+    here = codec.dataset.model._base_manager.filter(pk__in=[key[0] for key in incoming])
+    unsealed: list[Row] = []  # keys
+    for row in codec.read(here):
+        key = codec.key(row)
+        if marks.mark_fields(codec, row)[2] is None:
+            unsealed.append(key)  # this database was restored to before the row was sealed: the sealed one is final
+        else:
+            if row != incoming[key]:
+                conflicts.append(str(key[0]))
+            del new[key]
+    if unsealed:
+        codec.dataset.model._base_manager.filter(pk__in=[key[0] for key in unsealed]).delete()
+    return list(new.values())
+
+
+def _count(codec: RowCodec, held: MarkBook, rows: Sequence[Row]) -> None:
+    for row in rows:
+        origin, incarnation, _ = marks.mark_fields(codec, row)
+        held.add(origin, incarnation, codec.digest_line(row))
+
+
+def _alarm(label: str, ids: Sequence[str]) -> None:
+    evidence = {"dataset": label, "ids": list(ids[:NAMED_CONFLICTS])}
+    before = StatusEvent.objects.filter(event="corruption").first()
+    if before is not None and before.evidence == evidence:
+        return
+    history.record(
+        "corruption",
+        f"{len(ids)} rows of {label} have one id and different contents on the two appliances. Each keeps its own.",
+        severity=Severity.ERROR,
+        evidence=evidence,
+    )
+    log.error("append-only rows differ", extra={"dataset": label, "rows": len(ids)})

@@ -1,0 +1,97 @@
+"""The messages of a data-sync. All are asked by the backup; `sync.peer.messages.parse` reads them.
+
+pull-begin  -> Manifest       compare; the primary keeps a snapshot of its settings
+pull-rows   -> frames         rows of the settings tables and append-only rows that the backup lacks
+pull-blobs  -> frames         files that the backup lacks
+push-append <- frames         append-only rows, with their files, that the primary lacks
+pull-end    -> Done           the snapshot is given back
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from sync.peer.messages import Message
+from sync.rules.diff import Mark, TableDigest, Wanted
+from sync.rules.facts import Head, Header
+
+
+@dataclasses.dataclass(frozen=True)
+class PullBegin(Message):
+    """What the backup holds. `op_id` is the swap that the data-sync belongs to, if any."""
+
+    path: ClassVar[str] = "pull-begin"
+    may_repeat: ClassVar[bool] = True
+    header: Header
+    guid: str
+    op_id: tuple[int, int] | None
+    settings: list[TableDigest]
+    marks: list[Mark]
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest(Message):
+    """What the primary holds, at the moment `clock` (its own). An empty `snapshot_id` says that all is equal."""
+
+    header: Header
+    snapshot_id: str
+    pair_id: str
+    guid: str
+    own_term: int
+    head: Head
+    product: str
+    build: str
+    schema: str
+    settings: list[TableDigest]
+    marks: list[Mark]
+    clock: float
+
+
+@dataclasses.dataclass(frozen=True)
+class PullRows(Message):
+    """Send these settings tables of the snapshot, then these append-only rows."""
+
+    path: ClassVar[str] = "pull-rows"
+    may_repeat: ClassVar[bool] = True
+    snapshot_id: str
+    tables: list[str]
+    wanted: list[Wanted]
+
+
+@dataclasses.dataclass(frozen=True)
+class PullBlobs(Message):
+    """Send these blobs, in this order."""
+
+    path: ClassVar[str] = "pull-blobs"
+    may_repeat: ClassVar[bool] = True
+    snapshot_id: str
+    blobs: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class PushAppend(Message):
+    """Here follow append-only rows that you lack, their blobs first."""
+
+    path: ClassVar[str] = "push-append"
+    snapshot_id: str
+
+
+@dataclasses.dataclass(frozen=True)
+class PushDone(Message):
+    """The rows are kept; `marks` is how far the primary now holds what was sent."""
+
+    rows: int
+    blobs: int
+    marks: list[Mark]
+
+
+@dataclasses.dataclass(frozen=True)
+class PullEnd(Message):
+    """The data-sync has ended; `complete` says that both sides agreed."""
+
+    path: ClassVar[str] = "pull-end"
+    may_repeat: ClassVar[bool] = True
+    header: Header
+    snapshot_id: str
+    complete: bool

@@ -1,0 +1,34 @@
+"""Two appliances: the backup is this process, the primary one of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.fakes import FakePeer, PeerProcess
+from tests.sync.datasync import world
+
+WORLD = "tests.sync.datasync.world"
+
+
+@pytest.fixture(scope="session")
+def peer_process() -> Iterator[PeerProcess]:
+    process = PeerProcess()
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def peer(peer_process: PeerProcess, transactional_db: None) -> FakePeer:
+    """The primary, paired with this appliance, which is its backup."""
+    peer_process.call(f"{WORLD}:set_up", "primary")
+    world.set_up("backup")
+    return FakePeer(peer_process)
+
+
+@pytest.fixture
+def there(peer: FakePeer) -> Callable[..., Any]:
+    """Calls a function of `world` on the primary."""
+    return lambda name, *arguments: peer.process.call(f"{WORLD}:{name}", *arguments)

@@ -1,0 +1,157 @@
+"""What the tests do on either appliance: these functions run here, or in the process of the peer."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+PAIR_ID = "ab" * 16
+GUIDS = {"primary": "11" * 16, "backup": "22" * 16}
+KEY = b"k" * 32
+MOMENT = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
+
+
+def set_up(role: str) -> None:
+    """An appliance in this role, paired with the other one, otherwise empty."""
+    from django.conf import settings
+    from django.core.management import call_command
+
+    from appliances import secrets
+    from appliances.models import Appliance, FailoverRelationship, InterApplianceKey
+    from appliances.models.relationship import KEY_LABEL
+
+    if role == "primary":
+        call_command("flush", interactive=False, verbosity=0)
+        for folder in (settings.BLOB_DIR, settings.STAGING_DIR, Path(settings.DATA_DIR) / "snapshots"):
+            shutil.rmtree(folder, ignore_errors=True)
+    other = "backup" if role == "primary" else "primary"
+    Appliance.objects.update_or_create(pk=1, defaults={"guid": GUIDS[role], "host_name": f"{role}.example.com"})
+    InterApplianceKey.objects.update_or_create(
+        pk=1, defaults={"sealed_key": secrets.seal(KEY, KEY_LABEL), "key_id": "0" * 16}
+    )
+    FailoverRelationship.objects.update_or_create(
+        pk=1,
+        defaults={
+            "pair_id": PAIR_ID,
+            "peer_guid": GUIDS[other],
+            "peer_name": f"{other}.example.com",
+            "peer_host": "127.0.0.1",
+            "peer_port": 8443,
+            "reverse_host": "127.0.0.2",
+            "reverse_port": 8443,
+            "is_founding_primary": role == "primary",
+        },
+    )
+    if role == "primary":
+        set_state({"state": "p_active", "own_term": 0, "head_seq": 0, "initialised": True})
+    else:
+        set_state({"state": "b_idle", "parity": 1, "head_term": -1})
+
+
+def set_state(fields: dict[str, Any]) -> None:
+    """Set columns of the role journal."""
+    from sync.models import RoleJournal
+
+    RoleJournal.load()
+    RoleJournal.objects.filter(pk=1).update(**fields)
+
+
+def head() -> tuple[int, int]:
+    """The settings head."""
+    from sync import journal
+
+    state = journal.read()
+    return state.head.term, state.head.seq
+
+
+def account(name: str, fields: dict[str, Any] | None = None) -> int:
+    """An account; its number."""
+    from appliances.models import Account
+
+    return Account.objects.create(username=name, password="argon2$x", **(fields or {})).pk
+
+
+def store_file(name: str, content: bytes) -> str:
+    """A file of the file store; its blob id."""
+    from appliances import blobs
+    from appliances.models import FileStoreFile
+
+    blob = blobs.store([content])
+    FileStoreFile.objects.create(name=name, blob_id=blob.blob_id, size_bytes=blob.size_bytes)
+    return blob.blob_id
+
+
+def support_session(name: str, is_ended: bool = True) -> str:
+    """A support session; its id."""
+    from appliances.models import SupportSession
+
+    row = SupportSession.objects.create(
+        started_at=MOMENT, ended_at=MOMENT if is_ended else None, account_name="a", customer_name=name
+    )
+    return row.pk.hex
+
+
+def event(text: str, row_id: str | None = None) -> str:
+    """A session event; its id."""
+    from appliances.models import SessionEvent
+
+    row = SessionEvent.objects.create(
+        id=uuid.UUID(row_id) if row_id else uuid.uuid4(), session_id=uuid.uuid4(), at=MOMENT, kind="chat", text=text
+    )
+    return row.pk.hex
+
+
+def events(count: int) -> None:
+    """Many session events."""
+    from appliances.models import SessionEvent
+
+    SessionEvent.objects.bulk_create(
+        SessionEvent(session_id=uuid.uuid4(), at=MOMENT, kind="chat", text=f"line {n}") for n in range(count)
+    )
+
+
+def recording(name: str, content: bytes) -> str:
+    """A recording; its blob id."""
+    from appliances import blobs
+    from appliances.models import Recording
+
+    blob = blobs.store([content])
+    Recording.objects.create(
+        session_id=uuid.uuid4(),
+        name=name,
+        started_at=MOMENT,
+        duration=dt.timedelta(seconds=1, microseconds=7),
+        blob_id=blob.blob_id,
+        size_bytes=blob.size_bytes,
+    )
+    return blob.blob_id
+
+
+def run(source: str) -> Any:
+    """Run a few lines; what they leave in `result`."""
+    names: dict[str, Any] = {}
+    exec(source, names)
+    return names.get("result")
+
+
+def contents() -> dict[str, list[bytes]]:
+    """Every synchronised row as the digests see it, sorted."""
+    from sync.datasync.registry import DATASETS
+    from sync.datasync.rows import RowCodec
+    from sync.datasync.wrapping import for_snapshot
+
+    codecs = [RowCodec(dataset, for_snapshot("")) for dataset in DATASETS]
+    return {codec.dataset.label: sorted(map(codec.digest_line, codec.read())) for codec in codecs}
+
+
+def blob_ids() -> list[str]:
+    """The blobs in the store, each verified."""
+    from appliances import blobs
+
+    found = sorted(blobs.all_ids())
+    for blob_id in found:
+        blobs.verify(blob_id)
+    return found
