@@ -62,7 +62,9 @@ def assert_refused(answer: dict, step: str, *words: str) -> None:
 
 def test_both_are_a_pair_after_establishing(a: Box, b: Box):
     pair_id = a.establish(b)["result"]
-    guid_a, guid_b = (box.run("from appliances import selectors as s; result = s.this_appliance().guid") for box in (a, b))
+    guid_a, guid_b = (
+        box.run("from appliances import selectors as s; result = s.this_appliance().guid") for box in (a, b)
+    )
     state_a, state_b = a.state(), b.state()
     assert state_a[0].startswith("p_")
     assert state_b[0] == "b_idle"
@@ -220,7 +222,9 @@ class TestRefused:
     def test_unknown_name(self, a: Box, b: Box):
         assert_refused(a.establish(b, peer_host="backup.invalid"), "name_lookup", "backup.invalid")
 
-    @pytest.mark.parametrize("host", ["", "two words", "http://b", "a/b", "169.254.1.1", "224.0.0.1", "0.0.0.0", "1.2.3"])
+    @pytest.mark.parametrize(
+        "host", ["", "two words", "http://b", "a/b", "169.254.1.1", "224.0.0.1", "0.0.0.0", "1.2.3"]
+    )
     def test_no_host(self, a: Box, b: Box, host: str):
         assert_refused(a.establish(b, peer_host=host), "form")
         assert_refused(a.establish(b, reverse_host=host), "form")
@@ -257,7 +261,9 @@ class TestRefused:
 
 def test_a_peer_that_is_paired_already_refuses_and_stays(a: Box, b: Box):
     a.establish(b)
-    b.run("from appliances.models import FailoverRelationship as F; F.objects.update(peer_guid='0' * 32, peer_name='c')")
+    b.run(
+        "from appliances.models import FailoverRelationship as F; F.objects.update(peer_guid='0' * 32, peer_name='c')"
+    )
     a.leave()
     before = b.state()
     assert_refused(a.establish(b), "state", "already in a failover relationship with c")
