@@ -20,6 +20,7 @@ from sync.rules import effects, role
 from sync.rules import events as e
 from sync.rules.due import PROBE_TOTAL_SECONDS
 from sync.rules.facts import RoleState, header_of
+from sync.rules.table import Edge
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def _evidence(event: e.Event, before: RoleState, after: RoleState) -> dict[str, 
     return facts
 
 
-def _note_change(edge: role.Edge, event: e.Event, before: RoleState, after: RoleState) -> None:
+def _note_change(edge: Edge, event: e.Event, before: RoleState, after: RoleState) -> None:
     """Keep the readable record of the running role change in step with the row that was taken."""
     running = RoleChange.objects.filter(status=ChangeStatus.RUNNING).first()
     if running is None:

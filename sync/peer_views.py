@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.views.decorators.csrf import csrf_exempt
 
 from appliances.secrets import SecretUnreadable
-from sync import relationship
+from sync import relationship, role_changes, tasks
 from sync.datasync import export
 from sync.errors import EstablishRefused, MessageRefused, PeerMisbehaved, SyncError
 from sync.peer import accept, frames, messages, nonces, signing
@@ -67,6 +67,15 @@ ENDPOINTS = {
         Endpoint(PullBlobs, export.blob_frames, gives_stream=True),
         Endpoint(PushAppend, export.accept, takes_stream=True),
         Endpoint(PullEnd, export.end),
+        Endpoint(messages.Status, role_changes.answer_status),
+        Endpoint(messages.SyncWish, tasks.answer_sync_wish),
+        Endpoint(messages.SwapWish, tasks.answer_swap_wish),
+        Endpoint(messages.HandoverRequest, role_changes.answer_handover),
+        Endpoint(messages.Ready, role_changes.answer_ready),
+        Endpoint(messages.Grant, role_changes.answer_grant),
+        Endpoint(messages.Cancel, role_changes.answer_cancel),
+        Endpoint(messages.Demote, role_changes.answer_demote),
+        Endpoint(messages.Promote, role_changes.answer_promote),
     )
 }
 

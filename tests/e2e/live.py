@@ -221,7 +221,9 @@ class LivePair:
         """Wait for a good data-sync on the backup."""
         wait_for(
             "a good data-sync",
-            lambda: self.site2.rows("SELECT 1 FROM sync_syncrun WHERE status = 'success'")
-            or self.site1.rows("SELECT 1 FROM sync_syncrun WHERE status = 'success'"),
+            lambda: (
+                self.site2.rows("SELECT 1 FROM sync_syncrun WHERE status = 'success'")
+                or self.site1.rows("SELECT 1 FROM sync_syncrun WHERE status = 'success'")
+            ),
             seconds,
         )
