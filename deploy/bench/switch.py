@@ -1,7 +1,8 @@
 """The gap of a planned swap on loopback: how long nobody serves the portal.
 
 Starts a pair, fills it with demo content and synchronises it, then swaps the roles to and fro without the data-sync
-box. Meanwhile a new TLS connection is opened to each appliance every 5 ms, and the portal is asked for. The gap runs from
+box. Meanwhile a new TLS connection is opened to each appliance every 5 ms, and the portal is asked for. The gap runs
+from the last good answer of the old primary to the first good answer of the new one. With the box, the same is measured
 apart: there the users are disconnected for the final data-sync on purpose.
 
     .venv/bin/python deploy/bench/switch.py [--swaps 10] [--with-box 3]
