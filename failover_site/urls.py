@@ -6,6 +6,7 @@ from appliances.admin.sites import appliance_site, login_site
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("peer/v1/", include("sync.peer_urls")),
+    path("login/management/", include("sync.urls")),
     path("login/", login_site.urls),
     path("appliance/", appliance_site.urls),
     path("", include("appliances.urls")),

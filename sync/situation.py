@@ -17,6 +17,7 @@ from appliances.choices import ChangeStatus, ProbeOutcome, Role, State, SyncStat
 from appliances.models import BackupSettings, FailoverRelationship
 from sync import journal
 from sync.models import PeerView, RoleChange, SyncRun
+from sync.peer import identity
 from sync.rules.facts import RoleState, role_of
 
 SILENT_AFTER = dt.timedelta(seconds=10)  # the peer is asked each few seconds; more than this is no hiccup
@@ -147,7 +148,7 @@ def headline(it: Situation) -> Headline:
     if it.is_busy:
         return Headline(
             "busy",
-            "Swap in progress",
+            f"Swap in progress{_to_whom(it)}",
             "The roles change one after the other: for a moment both appliances are Backup. That is expected.",
         )
     if it.is_conflict:
@@ -167,6 +168,12 @@ def headline(it: Situation) -> Headline:
     if it.state.state == State.P_UNCONFIRMED:
         return Headline("busy", f"{it.this.name} is confirming its role", "It asks the peer before it serves.")
     return _quiet(it)
+
+
+def _to_whom(it: Situation) -> str:
+    if it.change is None:
+        return ""
+    return f": {it.this.name if it.change.target_role == Role.PRIMARY else it.peer.name} becomes primary"
 
 
 def _quiet(it: Situation) -> Headline:
@@ -268,11 +275,7 @@ def peer_url(relationship: FailoverRelationship) -> str:
 
 def build() -> str:
     """The product build of this appliance."""
-    try:
-        from sync.peer.identity import product_build
-    except ModuleNotFoundError:
-        return settings.PRODUCT_VERSION
-    return product_build()
+    return identity.product_build()
 
 
 def _state(value: object) -> State:

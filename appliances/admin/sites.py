@@ -44,7 +44,7 @@ class Console(AdminSite):
 
     def my_account(self, request: HttpRequest) -> HttpResponse:
         """Who is logged in here, and the way to another password."""
-        request.current_app = self.name  # type: ignore[attr-defined]
+        request.current_app = self.name
         context = {**self.each_context(request), "title": "My Account", "account": request.user}
         return TemplateResponse(request, "console/my_account.html", context)
 
@@ -55,9 +55,9 @@ class LoginSite(Console):
     site_header = "Administration"
     login_template = "console/log_in.html"
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Status: the product, this appliance's role, and what the site holds."""
-        request.current_app = self.name  # type: ignore[attr-defined]
+        request.current_app = self.name
         context = {
             **self.each_context(request),
             "title": "Status",
@@ -80,9 +80,9 @@ class ApplianceSite(Console):
         """Whether the account may use this console: an administrator with all rights."""
         return bool(super().has_permission(request) and getattr(request.user, "is_superuser", False))
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Status: the basics of this machine."""
-        request.current_app = self.name  # type: ignore[attr-defined]
+        request.current_app = self.name
         context = {
             **self.each_context(request),
             "title": "Status",

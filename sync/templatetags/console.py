@@ -143,3 +143,9 @@ def size(value: float | None) -> str:
 def short_build(value: str) -> str:
     """The first twelve digits of the digest in a product build, which is enough to compare by eye."""
     return value.rpartition("build-")[2].rstrip(")")[:12]
+
+
+@register.filter
+def words(name: str) -> str:
+    """The name of a fact as words: `last_answer_at` is "last answer at"."""
+    return str(name).replace("_", " ")

@@ -1,0 +1,21 @@
+"""The pages of Management that belong to the pair: Failover and Security. Mounted at /login/management/."""
+
+from django.urls import include, path
+
+from sync.views import failover, live, security
+
+failover_patterns = [
+    path("", failover.page, name="page"),
+    path("live/", live.live, name="live"),
+    path("establish/", failover.establish, name="establish"),
+    path("sync-now/", failover.sync_now, name="sync-now"),
+    path("role-change/", failover.change_role, name="role-change"),
+    path("role-change/cancel/", failover.cancel, name="cancel"),
+    path("break/", failover.break_relationship, name="break"),
+    path("backup-settings/", failover.backup_settings, name="backup-settings"),
+]
+
+urlpatterns = [
+    path("failover/", include((failover_patterns, "failover"))),
+    path("security/", include(([path("", security.key, name="key")], "security"))),
+]

@@ -1,0 +1,1 @@
+"""The pages of the pair: Failover (with its live parts) and Security."""

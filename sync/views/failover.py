@@ -1,0 +1,181 @@
+"""The Failover page and what can be pressed on it. Each view parses, calls one function, answers."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from appliances import selectors
+from appliances.choices import Role
+from appliances.models import BackupSettings
+from sync import relationship, role_changes, tasks
+from sync.errors import EstablishRefused, SyncError
+from sync.forms import BackupSettingsForm, ChangeForm, EstablishForm, suggested_reverse
+from sync.situation import Situation, read
+from sync.views import live, steps
+from sync.views.common import ESTABLISH, SWITCH_ROLES, console_page, may, tell, to_page, who
+
+
+@console_page()
+@require_GET
+def page(request: HttpRequest) -> HttpResponse:
+    """The Failover page: the pair's situation, or the way to a relationship."""
+    it = read()
+    if it is None:
+        return _set_up(request, EstablishForm(initial=suggested_reverse()))
+    return _pair(request, it)
+
+
+@console_page(ESTABLISH)
+@require_POST
+@sensitive_post_parameters()
+def establish(request: HttpRequest) -> HttpResponse:
+    """Establish Relationship: afterwards the pair stands, or the page names the step that failed."""
+    if read() is not None:
+        messages.info(request, "The relationship is already established.")
+        return to_page()
+    form = EstablishForm(request.POST)
+    if not form.is_valid():
+        return _set_up(request, form)
+    try:
+        made = relationship.establish(**form.cleaned_data, requested_by=who(request))
+    except EstablishRefused as error:
+        return _set_up(request, form, error)
+    except SyncError as error:
+        tell(request, error)
+        return _set_up(request, form)
+    messages.success(
+        request,
+        f"The relationship is established. {made.peer_name} is the backup now. "
+        "The first data-sync starts in about a minute.",
+    )
+    return to_page()
+
+
+@console_page(SWITCH_ROLES)
+@require_POST
+def sync_now(request: HttpRequest) -> HttpResponse:
+    """Sync Now: a data-sync starts on the backup, whichever appliance this is."""
+    try:
+        tasks.sync_now(who(request))
+        messages.success(request, "A data-sync is starting on the backup. It goes on when you leave this page.")
+    except SyncError as error:
+        tell(request, error)
+    return to_page()
+
+
+@console_page(SWITCH_ROLES)
+@require_http_methods(["GET", "POST"])
+def change_role(request: HttpRequest) -> HttpResponse:
+    """Become Backup or Become Primary: first what will happen, then, confirmed, the change."""
+    it = read()
+    if it is None or it.is_busy:
+        return to_page()
+    form = ChangeForm(request.POST or request.GET)
+    form.is_valid()
+    wishes = {name: bool(form.cleaned_data.get(name)) for name in form.fields}
+    target = request.POST.get("target", it.target)
+    if request.method == "GET" or (_needs_acceptance(it, wishes) and not wishes["accept_loss"]):
+        return _confirm(request, it, wishes)
+    if target != it.target:
+        messages.warning(request, f"The roles have changed meanwhile: this appliance is {it.role.label} now.")
+        return to_page()
+    try:
+        change = role_changes.request(
+            Role(target),
+            want_final_sync=wishes["want_final_sync"],
+            without_peer=wishes["without_peer"],
+            requested_by=who(request),
+        )
+        tasks.start_role_change(change)
+    except SyncError as error:
+        tell(request, error)
+    return to_page()
+
+
+@console_page(SWITCH_ROLES)
+@require_POST
+def cancel(request: HttpRequest) -> HttpResponse:
+    """Cancel the running role change, while that is still possible."""
+    try:
+        role_changes.cancel(who(request))
+        messages.success(request, "The role change is cancelled. The roles are as they were.")
+    except SyncError as error:
+        tell(request, error)
+    return to_page()
+
+
+@console_page(ESTABLISH)
+@require_http_methods(["GET", "POST"])
+def break_relationship(request: HttpRequest) -> HttpResponse:
+    """Break Failover Relationships: first what will happen, then, confirmed, the end of the relationship."""
+    it = read()
+    if it is None:
+        return to_page()
+    if request.method == "GET":
+        return render(request, "failover/confirm_break.html", {"title": "Break Failover Relationships", "it": it})
+    try:
+        result = relationship.break_relationship(who(request))
+        (messages.success if result.peer_told else messages.warning)(request, result.sentence)
+    except SyncError as error:
+        tell(request, error)
+    return to_page()
+
+
+@console_page(ESTABLISH)
+@require_POST
+def backup_settings(request: HttpRequest) -> HttpResponse:
+    """Backup Settings of this appliance, which count while it is the backup."""
+    it = read()
+    form = BackupSettingsForm(request.POST, instance=BackupSettings.load())
+    if form.is_valid():
+        form.save()
+        messages.success(request, "The backup settings of this appliance are saved.")
+        return to_page()
+    return _pair(request, it, form) if it else to_page()
+
+
+def _pair(request: HttpRequest, it: Situation, settings_form: BackupSettingsForm | None = None) -> HttpResponse:
+    context = {
+        "title": "Failover",
+        **live.parts(request, it),
+        "events": live.latest_events(),
+        "settings_form": settings_form or BackupSettingsForm(instance=BackupSettings.load()),
+        "settings_open": settings_form is not None or it.role == Role.BACKUP,
+    }
+    return render(request, "failover/page.html", context)
+
+
+def _set_up(request: HttpRequest, form: EstablishForm, error: EstablishRefused | None = None) -> HttpResponse:
+    context = {
+        "title": "Failover",
+        "form": form,
+        "refused": error,
+        "steps": steps.of_establish(error) if error else [],
+        "has_key": selectors.inter_appliance_key() is not None,
+        "shared_host_name": selectors.site().host_name,
+        "may_establish": may(request, ESTABLISH),
+        "events": live.latest_events(),
+    }
+    return render(request, "failover/set_up.html", context)
+
+
+def _needs_acceptance(it: Situation, wishes: dict[str, bool]) -> bool:
+    return bool(not it.peer.answers and steps.loss(it, want_final_sync=wishes["want_final_sync"]))
+
+
+def _confirm(request: HttpRequest, it: Situation, wishes: dict[str, bool]) -> HttpResponse:
+    context = {
+        "title": f"Become {it.target.label}",
+        "it": it,
+        "wishes": wishes,
+        "steps": steps.preview(it, want_final_sync=wishes["want_final_sync"], without_peer=wishes["without_peer"]),
+        "loss": steps.loss(it, want_final_sync=wishes["want_final_sync"]),
+        "needs_acceptance": _needs_acceptance(it, wishes),
+        "was_not_accepted": request.method == "POST",
+        "is_pointless": it.role == Role.PRIMARY and not it.peer.answers and not wishes["without_peer"],
+    }
+    return render(request, "failover/confirm_change.html", context)

@@ -1,0 +1,120 @@
+"""What the Failover page shows, whole or as the parts that follow the situation while the page is open.
+
+The page polls `live`. Facts come with each answer; controls and the frame only when the situation took another shape,
+so that what somebody is typing or about to press stays in place.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from appliances.admin.sites import login_site
+from appliances.choices import SyncStatus
+from sync import history
+from sync.models import StatusEvent, SyncRun
+from sync.situation import Situation, read
+from sync.views import steps
+from sync.views.common import ESTABLISH, SWITCH_ROLES, may
+
+HISTORY_LINES = 30
+HIGHEST_EVENT = 2**53  # what a browser can have been given; anything above is not ours
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the running data-sync is."""
+
+    run: SyncRun
+    elapsed: dt.timedelta
+
+    @property
+    def total(self) -> int:
+        """What there is to do: bytes, or rows where no file travels."""
+        return self.run.bytes_total or self.run.rows_total
+
+    @property
+    def done(self) -> int:
+        """What is done of `total`."""
+        return min(self.run.bytes_done if self.run.bytes_total else self.run.rows_done, self.total)
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second since the start."""
+        seconds = self.elapsed.total_seconds()
+        return self.run.bytes_done / seconds if seconds > 0 else 0.0
+
+    @property
+    def left(self) -> dt.timedelta | None:
+        """The time left at this rate; None while nothing can be said."""
+        remaining = self.run.bytes_total - self.run.bytes_done
+        if self.rate < 1 or remaining < 0 or self.run.bytes_total == 0:
+            return None
+        return dt.timedelta(seconds=min(remaining / self.rate, 30 * 86400))
+
+
+def parts(request: HttpRequest, it: Situation) -> dict[str, Any]:
+    """The context that the page and its live parts share."""
+    newest = StatusEvent.objects.order_by("-id").values_list("id", flat=True).first()
+    change = it.change or it.recent_change
+    return {
+        "it": it,
+        "shape": shape(it),
+        "newest": newest or 0,
+        "change": change,
+        "change_steps": steps.of_change(change, it) if change else steps.of_operation(it) if it.is_busy else [],
+        "progress": Progress(it.running_sync, it.now - it.running_sync.started_at) if it.running_sync else None,
+        "runs": recent_runs(),
+        "may_switch": may(request, SWITCH_ROLES),
+        "may_establish": may(request, ESTABLISH),
+    }
+
+
+def shape(it: Situation) -> str:
+    """What decides which controls there are; equal shapes have the same controls."""
+    change = it.change or it.recent_change
+    facts = [it.state.state, it.peer.role, it.peer.answers, it.is_busy, it.is_conflict, bool(it.running_sync)]
+    return "-".join(
+        str(fact) for fact in [*facts, change.pk.hex[:8] if change else "", change.status if change else ""]
+    )
+
+
+@never_cache
+@require_GET
+def live(request: HttpRequest) -> HttpResponse:
+    """The live parts; without a log-in the way to one. The page is reloaded when the relationship came or went."""
+    if not login_site.has_permission(request):
+        return render(request, "failover/_session_ended.html")
+    it = read()
+    before = request.GET.get("shape", "")
+    if it is None or before == "none":
+        response = HttpResponse(status=204)
+        if (it is None) != (before == "none"):
+            response["HX-Refresh"] = "true"
+        return response
+    context = parts(request, it)
+    context["is_changed"] = before != context["shape"]
+    context["events"] = _events_after(request.GET.get("event", ""))
+    return render(request, "failover/_poll.html", context)
+
+
+def _events_after(value: str) -> list[StatusEvent]:
+    if not value.isascii() or not value.isdigit() or len(value) > 16 or int(value) > HIGHEST_EVENT:
+        return []
+    return list(StatusEvent.objects.filter(id__gt=int(value)).order_by("-id")[:HISTORY_LINES])
+
+
+def latest_events() -> list[StatusEvent]:
+    """The newest lines of Status History."""
+    return list(history.latest(HISTORY_LINES))
+
+
+def recent_runs() -> list[SyncRun]:
+    """The latest data-syncs that this appliance pulled and ended."""
+    return list(SyncRun.objects.exclude(status=SyncStatus.RUNNING).order_by("-started_at")[:4])
