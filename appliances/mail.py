@@ -39,7 +39,7 @@ def send(subject: str, text: str) -> list[str]:
         MailNotConfigured: there is nothing to send it by, from, or to.
         MailNotSent: the server could not be reached or did not take it.
     """
-    configuration = EmailConfiguration.load()
+    configuration = EmailConfiguration.objects.filter(pk=1).first() or EmailConfiguration()
     missing = [
         name
         for name, value in (

@@ -14,7 +14,10 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from appliances import mail, selectors
-from sync.models import AlertEpisode
+from appliances.choices import EstablishStep
+from sync import overview
+from sync.errors import EstablishRefused
+from sync.models import AlertEpisode, PeerView
 
 PRODUCT_MISMATCH = "product_mismatch"
 SUBJECTS = {PRODUCT_MISMATCH: "The product versions of the two appliances differ"}
@@ -32,8 +35,31 @@ class Mail:
     text: str
 
 
+def examine() -> list[Mail]:
+    """Compare what the peer reported last with this appliance; the mails that have become due.
+
+    Safe to call each second: a difference is mailed when it is first seen, and again only after it was gone.
+    """
+    view = PeerView.objects.filter(pk=1).first()
+    if selectors.relationship() is None or view is None or not view.status:
+        return []
+    difference = overview.mismatch(view)
+    due = begin(PRODUCT_MISMATCH, difference) if difference else end(PRODUCT_MISMATCH)
+    return [due] if due else []
+
+
+def establish_refused(refusal: EstablishRefused) -> list[Mail]:
+    """The mails that become due when a relationship was refused: one if the products differ."""
+    if refusal.step != EstablishStep.VERSION:
+        return []
+    due = begin(PRODUCT_MISMATCH, refusal.message)
+    return [due] if due else []
+
+
 def begin(code: str, detail: str) -> Mail | None:
     """The episode is open; the mail that tells of it, or None if it was open before."""
+    if AlertEpisode.objects.filter(code=code, closed_at=None).exists():
+        return None
     try:
         with transaction.atomic():
             episode = AlertEpisode.objects.create(code=code, detail=detail[:1000])

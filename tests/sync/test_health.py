@@ -10,24 +10,10 @@ from django.conf import settings
 from django.db import connection
 
 from appliances.choices import State
-from appliances.models import FailoverRelationship
 from sync import health, journal
 from sync.health import Health
 from sync.models import RoleJournal
-
-
-def establish(state: State) -> None:
-    FailoverRelationship.objects.create(
-        pair_id="a" * 32,
-        peer_guid="b" * 32,
-        peer_name="site2.example.com",
-        peer_host="192.0.2.2",
-        peer_port=443,
-        reverse_host="192.0.2.1",
-        reverse_port=443,
-        is_founding_primary=True,
-    )
-    RoleJournal.objects.update_or_create(pk=1, defaults={"state": state})
+from tests.sync.pairs import establish
 
 
 def put_on_file(**fields: object) -> None:
