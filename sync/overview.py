@@ -21,7 +21,7 @@ PEER_SILENT_AFTER = dt.timedelta(seconds=10)  # a dead peer shows within this ti
 
 @dataclass(frozen=True)
 class LastSync:
-    """What moment of the primary the latest good data-sync reflects (None before the first), and how the latest ended."""
+    """`at`: the moment that the latest good data-sync reflects, None before the first; how the latest one ended."""
 
     at: dt.datetime | None
     status: str

@@ -65,9 +65,8 @@ def _outcome(change: RoleChange) -> Element:
             f"The role change is still in progress after {WAIT_SECONDS:.0f} s. Step: {change.get_step_display()}. "
             "Use check_health to see how it ends."
         )
-    return error(
-        f"The role was not changed. {change.get_status_display()} at the step {change.get_step_display()}: {change.reason}"
-    )
+    how, where = change.get_status_display(), change.get_step_display()
+    return error(f"The role was not changed. {how} at the step {where}: {change.reason}")
 
 
 COMMANDS = {

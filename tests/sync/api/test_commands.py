@@ -39,7 +39,7 @@ def test_an_unknown_role_is_an_error(ask: Ask, role: str | None):
 
 
 @pytest.mark.parametrize("name", ["data_sync_first", "force"])
-@pytest.mark.parametrize("value", ["2", "yes", "true", "-1", "１"])
+@pytest.mark.parametrize("value", ["2", "yes", "true", "-1", "\uff11"])
 def test_a_switch_that_is_neither_1_nor_0_is_an_error(ask: Ask, name: str, value: str):
     root = ask("set_failover_role", role="backup", **{name: value})
     assert text(root, "error") == f"The parameter {name} must be 1 or 0."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
 
@@ -14,6 +13,7 @@ from django.test import Client
 
 from appliances.models import Account, ApiConfiguration
 from sync.api import parameters
+from sync.api.commands import COMMANDS, Command
 from tests.sync.api.conftest import NAMESPACE, PASSWORD, error_of, root_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("healthy")]
@@ -212,16 +212,15 @@ def test_a_change_is_not_made_by_head(client: Client, administrator: Account):
     assert client.head("/api/command", GOOD).status_code == 200
 
 
+@pytest.mark.usefixtures("administrator")
 def test_a_failure_nobody_thought_of_is_an_error_document(
-    client: Client, administrator: Account, ask: Callable[..., ET.Element], settings
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    settings.TIME_ZONE = "Nowhere/None"
-    from django.utils import timezone
+    def fail(*_: object) -> ET.Element:
+        raise RuntimeError("disk I/O error")
 
-    timezone.get_default_timezone.cache_clear()
-    try:
-        answer = error_of(client.get("/api/command", GOOD | {"action": "get_appliances"}))
-    finally:
-        settings.TIME_ZONE = "UTC"
-        timezone.get_default_timezone.cache_clear()
-    assert answer
+    monkeypatch.setitem(COMMANDS, "fail", Command(fail))
+    answer = error_of(client.get("/api/command", GOOD | {"action": "fail"}))
+    assert answer == "The command failed for an unexpected reason; the log of the appliance says more."
+    assert "disk I/O error" in caplog.text
+    assert PASSWORD not in caplog.text
