@@ -10,6 +10,7 @@ from __future__ import annotations
 from appliances import selectors
 from appliances.choices import Role
 from sync import act, health, journal, probes, role_changes
+from sync.datasync import pull
 from sync.models import PeerView
 from sync.observe import observe
 from sync.rules import due
@@ -30,7 +31,12 @@ def turn() -> list[due.Work]:
         return []
     _look()
     change = role_changes.running()
-    seen = observe(relationship, change, is_driven=change is not None and role_changes.is_driven(change))
+    seen = observe(
+        relationship,
+        change,
+        is_driven=change is not None and role_changes.is_driven(change),
+        is_sync_running=pull.is_running(),
+    )
     for event in due.events_due(seen):
         act.deliver(event)
     if due.is_grant_to_be_repeated(seen) and seen.state.op is not None:

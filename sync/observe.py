@@ -10,13 +10,14 @@ from django.utils import timezone
 from appliances.choices import Role
 from appliances.models import BackupSettings, FailoverRelationship
 from sync import journal, probes
-from sync.datasync import pull
 from sync.models import PeerView, RoleChange, RoleJournal, StatusEvent, SyncRun
 from sync.rules import due
 from sync.rules.facts import Observation
 
 
-def observe(relationship: FailoverRelationship, change: RoleChange | None, *, is_driven: bool) -> Observation:
+def observe(
+    relationship: FailoverRelationship, change: RoleChange | None, *, is_driven: bool, is_sync_running: bool
+) -> Observation:
     """What is known at this moment, for the rules. `change` is the running role change."""
     state, view = journal.read(), PeerView.load()
     answered, now = view.answered_boottime, journal.boottime()
@@ -31,7 +32,7 @@ def observe(relationship: FailoverRelationship, change: RoleChange | None, *, is
         has_running_change=change is not None,
         is_driven=is_driven,
         is_sync_due=state.role == Role.BACKUP and _is_sync_due(relationship),
-        is_sync_running=pull.is_running(),
+        is_sync_running=is_sync_running,
     )
 
 
