@@ -7,7 +7,7 @@ message costs one tick. Each queue has a worker of its own (`appliances.host.ser
 import os
 from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "failover_site.settings")
 
@@ -38,7 +38,8 @@ def configuration() -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": settings.BROKER_TRANSPORT_OPTIONS,
-        "beat_schedule_filename": str(settings.DATA_DIR / "beat-schedule"),
+        # The schedule is static, so it needs no file that a crash could damage.
+        "beat_scheduler": "celery.beat:Scheduler",
         "beat_schedule": {
             # A turn that was not taken within five ticks is stale: the next one derives everything again.
             "turn": {
@@ -50,6 +51,11 @@ def configuration() -> dict[str, Any]:
         "beat_max_loop_interval": TICK_SECONDS,
         "timezone": "UTC",
     }
+
+
+@signals.setup_logging.connect
+def leave_logging_to_django(**_: object) -> None:
+    """Django has configured logging already; Celery keeps its hands off once somebody listens to this signal."""
 
 
 app.add_defaults(configuration)

@@ -71,5 +71,11 @@ def logging_config(*, form: str, level: str, appliance: str) -> dict[str, Any]:
         "formatters": {"line": {"()": Formatter, "form": form, "appliance": appliance}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level.upper()},
-        "loggers": {"django.request": {"level": "ERROR"}, "axes": {"level": "WARNING"}},
+        "loggers": {
+            "django.request": {"level": "ERROR"},
+            "axes": {"level": "WARNING"},
+            # A line for each tick and each task would bury the rest.
+            "celery": {"level": "WARNING"},
+            "kombu": {"level": "WARNING"},
+        },
     }

@@ -18,7 +18,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
 # --- This appliance ---------------------------------------------------------------------------------------------
-DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "run" / "site1"))).resolve()
+PAIR_DIR = Path(env.str("PAIR_DIR", default=str(BASE_DIR / "run"))).resolve()
+DATA_DIR = Path(env.str("DATA_DIR", default=str(PAIR_DIR / "site1"))).resolve()
 HOST_NAME = env.str("HOST_NAME", default=socket.gethostname())
 LISTEN = env.list("LISTEN", default=["127.0.0.1:8443"])
 PUBLIC_HOST_NAME = env.str("PUBLIC_HOST_NAME", default="support.example.com")

@@ -1,0 +1,50 @@
+"""What a person at the terminal, or the machine's journal, gets to see of a supervisor: loud lines only."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from appliances.host import child_logs
+
+
+def wants_text() -> bool:
+    """Whether lines are for a person: `LOG_FORMAT`, or whether this is a terminal."""
+    form = os.environ.get("LOG_FORMAT", "")
+    return form == "text" if form else sys.stderr.isatty()
+
+
+def say(line: str) -> None:
+    """Print a log record (JSON) in the wanted form."""
+    try:
+        text = child_logs.as_text(line) if wants_text() else line
+    except ValueError:
+        text = line
+    print(text, file=sys.stderr, flush=True)
+
+
+class SupervisorLog(logging.Handler):
+    """The supervisor's own records: all to its log file, the loud ones to the terminal as well."""
+
+    def __init__(self, folder: Path, formatter: logging.Formatter | None) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self._file = child_logs.LogFile(folder / "supervisor.log")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        line = self.format(record)
+        self._file.write(line)
+        if record.levelno >= logging.WARNING:
+            say(line)
+
+
+def keep_log_in(folder: Path) -> None:
+    """From now on the log of this process is kept in `folder`, and only loud lines come to the terminal."""
+    root = logging.getLogger()
+    formatter = root.handlers[0].formatter if root.handlers else None
+    if formatter is not None and hasattr(formatter, "form"):
+        formatter.form = "json"
+    root.handlers = [SupervisorLog(folder, formatter)]

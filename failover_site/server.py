@@ -1,0 +1,137 @@
+"""Gunicorn's configuration: addresses, workers, TLS, logs (`gunicorn -c python:failover_site.server`).
+
+Gunicorn ends TLS itself. The private key is never a file: it is unsealed from the database into memory, and given to
+OpenSSL through an anonymous memory file. A new default certificate is presented within CERTIFICATE_SECONDS.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import django
+from gunicorn.glogging import Logger
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "failover_site.settings")
+django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.db import Error, connections  # noqa: E402
+
+from appliances import secrets, selectors  # noqa: E402
+from appliances.host.processes import die_with_parent  # noqa: E402
+from appliances.services.certificates import ensure_default_certificate  # noqa: E402
+
+CERTIFICATE_SECONDS = 5.0  # how long a certificate is presented before the database is asked for a newer one
+
+log = logging.getLogger(__name__)
+
+
+class RootLogger(Logger):  # type: ignore[misc]  # gunicorn has no type hints
+    """Gunicorn's messages go to the log of the appliance, in its form."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave the handlers to Django's logging configuration."""
+        super().setup(cfg)
+        for logger in (self.error_log, self.access_log):
+            logger.handlers.clear()
+            logger.propagate = True
+
+
+class DefaultCertificate:
+    """The TLS context of the default certificate, made anew when that changes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._context: ssl.SSLContext | None = None
+        self._certificate_id: object = None
+        self._checked_at = 0.0
+
+    def context(self) -> ssl.SSLContext:
+        """The context to use for a new connection; the last good one while the database cannot be read."""
+        with self._lock:
+            if self._context is None or time.monotonic() - self._checked_at > CERTIFICATE_SECONDS:
+                try:
+                    self._refresh()
+                except (Error, secrets.SecretUnreadable):
+                    if self._context is None:
+                        raise
+                    log.exception("certificate not read, the last one stays in use")
+                self._checked_at = time.monotonic()
+            assert self._context is not None
+            return self._context
+
+    def _refresh(self) -> None:
+        certificate = selectors.default_certificate() or ensure_default_certificate()
+        if certificate.pk == self._certificate_id and self._context is not None:
+            return
+        key = secrets.unseal(bytes(certificate.sealed_key), certificate.key_label)
+        self._context = make_context(certificate.pem.encode(), key)
+        self._certificate_id = certificate.pk
+
+
+def make_context(pem: bytes, key: bytes) -> ssl.SSLContext:
+    """A server context, TLS 1.2 or newer, for this certificate and key; neither touches the disk."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    file = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(file, key + b"\n" + pem)
+        context.load_cert_chain(f"/proc/self/fd/{file}")
+    finally:
+        os.close(file)
+    return context
+
+
+_default_certificate = DefaultCertificate()
+
+
+def ssl_context(_config: Any, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """Called by gunicorn for each connection."""
+    return _default_certificate.context()
+
+
+def post_fork(_arbiter: Any, _worker: Any) -> None:
+    """A worker does not outlive its arbiter: it would hold the address that the next one needs."""
+    die_with_parent()
+
+
+def _public_certificate_file() -> str:
+    """Write the certificate without its key to `certificate.pem`, for clients that want to trust it."""
+    path = settings.DATA_DIR / "certificate.pem"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(ensure_default_certificate().pem)
+    temporary.replace(path)
+    return str(path)
+
+
+_temporary = settings.DATA_DIR / "tmp"
+_temporary.mkdir(mode=0o700, exist_ok=True)
+
+wsgi_app = "failover_site.wsgi:application"
+bind = list(settings.LISTEN)
+worker_class = "gthread"
+workers = 2
+threads = 8
+worker_tmp_dir = str(_temporary)
+umask = 0o077
+# Gunicorn speaks TLS when it knows a certificate file; the hook above decides what is presented.
+certfile = _public_certificate_file()
+# Its control socket lies in the home folder: two appliances on one machine would share it.
+control_socket_disable = True
+timeout = 60  # seconds until a worker whose main loop hangs is replaced; streaming threads do not hold it up
+graceful_timeout = 5  # seconds for running requests at a stop; a data-sync that is cut resumes
+keepalive = 30  # longer than the time between two probes, so that the peer keeps its connection
+logger_class = RootLogger
+accesslog = None
+loglevel = logging.getLevelName(logging.getLogger().level).lower()
+
+_default_certificate.context()
+# A connection must not be shared with the workers that are forked now.
+connections.close_all()
