@@ -266,8 +266,8 @@ class Supervisor:
 
     def _stop(self) -> None:
         """Ask all to end, first those that need others; kill what does not end in time."""
-        deadline = self.clock() + self.stop_seconds
         for last in (False, True):
+            deadline = self.clock() + self.stop_seconds
             children = [child for child in self.children if child.program.stops_last is last]
             for child in children:
                 if child.process:

@@ -22,7 +22,7 @@ from appliances.host.processes import AlreadyRunning, SingleInstance
 from appliances.host.programs import appliance_programs, is_free
 from appliances.host.supervisor import Supervisor
 from appliances.services import accounts, certificates
-from sync import role_changes
+from sync import cycle
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def prepare(*, demo_content: bool) -> Path | None:
     if demo_content:
         fill_once(settings.DATA_DIR / "demo-content")
     # The role that this box had before it stopped is not taken for granted: the peer may have become primary.
-    role_changes.boot()
+    cycle.boot()
     return password_file
 
 
