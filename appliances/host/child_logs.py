@@ -105,10 +105,10 @@ def parse(raw: str, *, child: str, plain_level: str, now: Callable[[], dt.dateti
 def as_text(line: str) -> str:
     """A log record in JSON as one line for a terminal; control characters stay escaped."""
     fields = json.loads(line)
-    head = [str(fields.pop("at", ""))[11:19], fields.pop("level", ""), f"{fields.pop('appliance', '')}:"]
-    head.append(str(fields.pop("event", "")))
-    logger = fields.pop("logger", "")
+    head = [str(fields.pop("at", ""))[11:19], str(fields.pop("level", ""))]
+    logger = str(fields.pop("logger", ""))
+    head += [f"{fields.pop('appliance', logger)}:", str(fields.pop("event", ""))]
     traceback = str(fields.pop("traceback", ""))
     rest = [f"{name}={json.dumps(value)}" for name, value in fields.items()]
-    text = json.dumps(" ".join([*head, *rest, f"({logger})"]), ensure_ascii=False)[1:-1].replace('\\"', '"')
+    text = json.dumps(" ".join([*head, *rest]), ensure_ascii=False)[1:-1].replace('\\"', '"')
     return "\n".join([text, *(json.dumps(part)[1:-1] for part in traceback.splitlines())])

@@ -74,7 +74,11 @@ def _reachable(host: str) -> str:
 
 
 def appliance_programs(chosen: broker.Broker, *, data_dir: Path, listen: list[str]) -> list[Program]:
-    """What the supervisor of one appliance runs, in the order of starting."""
+    """What the supervisor of one appliance runs, in the order of starting.
+
+    What they print beside log records (banners, warnings of libraries) is kept and not shown: when one of them ends,
+    the supervisor says so itself and names the log.
+    """
     environment = {"DATA_DIR": str(data_dir), "REDIS_URL": chosen.url, "LOG_FORMAT": "json"}
     programs = []
     if chosen.argv and chosen.socket:
@@ -93,12 +97,15 @@ def appliance_programs(chosen: broker.Broker, *, data_dir: Path, listen: list[st
             argv=(sys.executable, "-m", "gunicorn", "-c", "python:failover_site.server"),
             is_ready=partial(answers_tls, listen[0]),
             environment=environment,
+            plain_level="info",
         )
     )
     celery = (sys.executable, "-m", "celery", "--quiet", "--app=failover_site")
     for queue, pool in WORKERS.items():
         argv = (*celery, "worker", f"--queues={queue}", f"--hostname={queue}@{data_dir.name}", *pool)
         quick = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-        programs.append(Program(name=queue, argv=(*argv, *quick), environment=environment))
-    programs.append(Program(name="beat", argv=(*celery, "beat", "--pidfile="), environment=environment))
+        programs.append(Program(name=queue, argv=(*argv, *quick), environment=environment, plain_level="info"))
+    programs.append(
+        Program(name="beat", argv=(*celery, "beat", "--pidfile="), environment=environment, plain_level="info")
+    )
     return programs

@@ -41,10 +41,14 @@ class SupervisorLog(logging.Handler):
             say(line)
 
 
-def keep_log_in(folder: Path) -> None:
-    """From now on the log of this process is kept in `folder`, and only loud lines come to the terminal."""
+def keep_log_in(folder: Path, *, name: str = "") -> None:
+    """From now on the log of this process is kept in `folder`, and only loud lines come to the terminal.
+
+    `name` stands where the appliance's name would, for a process that is of neither appliance.
+    """
     root = logging.getLogger()
     formatter = root.handlers[0].formatter if root.handlers else None
-    if formatter is not None and hasattr(formatter, "form"):
+    if formatter is not None and hasattr(formatter, "form") and hasattr(formatter, "appliance"):
         formatter.form = "json"
+        formatter.appliance = name or formatter.appliance
     root.handlers = [SupervisorLog(folder, formatter)]

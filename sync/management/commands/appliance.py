@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import os
 import sys
@@ -80,7 +81,7 @@ def prepare(*, demo_content: bool) -> Path | None:
     Returns the file with the first administrator's password while that is in use.
     """
     call_command("migrate", verbosity=0, interactive=False)
-    call_command("check", verbosity=0)
+    call_command("check", stdout=io.StringIO())
     selectors.this_appliance()
     selectors.site()
     certificates.ensure_default_certificate()
@@ -94,9 +95,11 @@ def prepare(*, demo_content: bool) -> Path | None:
 
 
 def fill_once(marker: Path) -> None:
-    """The demo content is there; what has been changed since stays as it is."""
-    if not marker.exists():
-        call_command("demo_content", verbosity=0)
+    """The demo content was put there once; what has been changed or removed since stays as it is."""
+    if not marker.exists() and selectors.relationship() is None:
+        told = io.StringIO()
+        call_command("demo_content", stdout=told)
+        log.info("demo content", extra={"text": told.getvalue().strip()})
         marker.touch()
 
 

@@ -71,7 +71,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def run(self, folder: Path, sites: tuple[Site, Site]) -> None:
-        terminal.keep_log_in(folder / "logs")
+        terminal.keep_log_in(folder / "logs", name="pair")
         is_new = not (sites[0].folder / "database.sqlite3").exists()
         self.stdout.write(
             "Starting two appliances" + (" (the first time takes about half a minute) ..." if is_new else " ...")

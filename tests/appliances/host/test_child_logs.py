@@ -72,4 +72,4 @@ def test_a_record_is_readable_on_a_terminal_and_forges_nothing() -> None:
             }
         )
     )
-    assert text == '12:00:00 error site1: disk\\u001b[2J full role="primary" (sync.act)'
+    assert text == '12:00:00 error site1: disk\\u001b[2J full role="primary"'
