@@ -1,0 +1,102 @@
+"""Rows that put this appliance into a situation, as the other parts would have written them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.utils import timezone
+
+from appliances.choices import (
+    ChangeKind,
+    ChangeStep,
+    OperationKind,
+    ProbeOutcome,
+    Role,
+    State,
+    SyncStage,
+    SyncStatus,
+    SyncTrigger,
+)
+from appliances.models import FailoverRelationship
+from sync import history
+from sync.models import PeerView, RoleChange, RoleJournal, SyncRun
+from sync.peer import identity
+
+LAG = dt.timedelta(minutes=4)
+
+
+def paired(state: State = State.P_ACTIVE, peer_state: State = State.B_IDLE, **status: Any) -> None:
+    """This appliance in `state` with a peer in `peer_state` that answered just now and synchronised 4 minutes ago."""
+    now = timezone.now()
+    FailoverRelationship.objects.create(
+        pair_id="a" * 32,
+        peer_guid="b" * 32,
+        peer_name="site2.example.com",
+        peer_host="10.0.4.12",
+        peer_port=8443,
+        reverse_host="10.0.4.11",
+        reverse_port=8443,
+        is_founding_primary=True,
+    )
+    RoleJournal.load()
+    RoleJournal.objects.update(state=state, term=4, own_term=4, initialised=True)
+    PeerView.load()
+    said = {
+        "header": {"state": peer_state, "term": 4, "op": None},
+        "host_name": "site2.example.com",
+        "product": "1.0.0",
+        "build": identity.product_build(),
+        "last_sync_at": (now - LAG).timestamp(),
+        "backup_operations": True,
+        "data_sync_interval": 900.0,
+        **status,
+    }
+    PeerView.objects.update(status=said, answered_at=now, probed_at=now, outcome=ProbeOutcome.ANSWERED)
+    history.record("test.paired", "The relationship was established.", evidence={"requested_by": "<admin>"})
+
+
+def backup(**status: Any) -> None:
+    """This appliance is the backup, last synchronised 4 minutes ago."""
+    paired(State.B_IDLE, State.P_ACTIVE, **status)
+    sync_run(status=SyncStatus.SUCCESS, stage=SyncStage.DONE, reflects_at=timezone.now() - LAG)
+
+
+def silent(minutes: int = 3) -> None:
+    """The peer has not answered for some minutes."""
+    PeerView.objects.update(
+        outcome=ProbeOutcome.SILENT,
+        answered_at=timezone.now() - dt.timedelta(minutes=minutes),
+        detail="10.0.4.12:8443 refused the connection.",
+    )
+
+
+def sync_run(**fields: Any) -> SyncRun:
+    """A data-sync, running in the middle of its files unless told otherwise."""
+    values = {
+        "trigger": SyncTrigger.INTERVAL,
+        "stage": SyncStage.BLOBS,
+        "rows_total": 2310,
+        "rows_done": 2310,
+        "blobs_total": 41,
+        "blobs_done": 12,
+        "bytes_total": 38_500_000,
+        "bytes_done": 14_200_000,
+        **fields,
+    }
+    run = SyncRun.objects.create(**values)
+    SyncRun.objects.filter(pk=run.pk).update(started_at=timezone.now() - dt.timedelta(seconds=10))
+    return run
+
+
+def swapping() -> RoleChange:
+    """This primary is in the middle of a planned swap with the data-sync first."""
+    paired(State.P_DRAINING)
+    RoleJournal.objects.update(op_kind=OperationKind.DRAIN, op_term=4, op_number=1, op_new_term=5, op_final_sync=True)
+    return RoleChange.objects.create(
+        kind=ChangeKind.SWITCHOVER,
+        target_role=Role.BACKUP,
+        want_final_sync=True,
+        requested_by="admin",
+        step=ChangeStep.FINAL_SYNC,
+    )

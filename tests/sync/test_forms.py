@@ -1,0 +1,61 @@
+"""What may be entered on the Failover page, and the reason beside the field."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from appliances.models import BackupSettings
+from sync.forms import BackupSettingsForm, EstablishForm
+
+pytestmark = pytest.mark.django_db
+GOOD = {"peer_host": "10.0.4.12", "peer_port": "443", "reverse_host": "site1.example.com", "reverse_port": "443"}
+
+
+@pytest.mark.parametrize(
+    "host", ["10.0.4.12", "site2", "SITE2.example.com.", "[fd00::2]", "fd00::2", "xn--mller-kva.de"]
+)
+def test_hosts_that_are_usable(host: str) -> None:
+    assert EstablishForm({**GOOD, "peer_host": host}).errors == {}
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("", "required"),
+        ("https://site2", "without https://"),
+        ("site2:443", "port belongs"),
+        ("support.example.com", "shared host name"),
+        ("SUPPORT.example.com.", "shared host name"),
+        ("10.0.4", "neither"),
+        ("-bad-.example", "neither"),
+        ("a b", "neither"),
+        ("x" * 300, "at most"),
+        ("\x00", "Null"),
+        ("..", "neither"),
+    ],
+)
+def test_hosts_that_are_refused_with_a_reason(host: str, reason: str) -> None:
+    assert reason in str(EstablishForm({**GOOD, "peer_host": host}).errors["peer_host"])
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "x", ""])
+def test_ports_that_are_refused(port: str) -> None:
+    assert "peer_port" in EstablishForm({**GOOD, "peer_port": port}).errors
+
+
+def test_both_directions_may_not_lead_to_the_same_place() -> None:
+    assert "peer_host" in EstablishForm({**GOOD, "peer_host": "10.0.4.11", "reverse_host": "10.0.4.11"}).errors
+
+
+def test_the_interval_is_a_number_and_a_unit() -> None:
+    form = BackupSettingsForm({"every": "2", "unit": "hours"}, instance=BackupSettings.load())
+    assert form.is_valid()
+    saved = form.save()
+    assert (saved.data_sync_interval, saved.enable_backup_operations) == (dt.timedelta(hours=2), False)
+
+
+@pytest.mark.parametrize(("every", "unit"), [("0", "minutes"), ("8", "days"), ("x", "hours"), ("5", "years"), ("", "")])
+def test_intervals_that_are_refused(every: str, unit: str) -> None:
+    assert not BackupSettingsForm({"every": every, "unit": unit}, instance=BackupSettings.load()).is_valid()

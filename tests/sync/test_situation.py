@@ -1,0 +1,119 @@
+"""The headline: am I safe, who is primary, what would be lost now."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.utils import timezone
+
+from appliances.choices import ProbeOutcome, State, SyncStatus
+from appliances.models import BackupSettings
+from sync import situation
+from sync.models import PeerView, SyncRun
+from tests.sync import pair
+
+pytestmark = pytest.mark.django_db
+
+
+def headline() -> situation.Headline:
+    it = situation.read()
+    assert it is not None
+    return it.headline
+
+
+def test_without_a_relationship_there_is_no_situation() -> None:
+    assert situation.read() is None
+
+
+def test_a_fresh_backup_is_safe_and_the_loss_is_the_age_of_its_copy() -> None:
+    pair.paired()
+    assert headline().tone == "good"
+    assert "site1.example.com serves" in headline().title
+    assert "in the last 4 min" in headline().detail
+
+
+def test_a_pair_that_never_synchronised_is_not_safe() -> None:
+    pair.paired(last_sync_at=None)
+    assert (headline().tone, "everything" in headline().detail) == ("warn", True)
+
+
+def test_a_silent_peer_is_loud_on_both_sides() -> None:
+    pair.paired()
+    pair.silent()
+    assert (headline().tone, headline().title) == ("bad", "No backup: site2.example.com does not answer")
+
+
+def test_the_latest_answer_being_old_counts_as_silence() -> None:
+    pair.paired()
+    PeerView.objects.update(answered_at=timezone.now() - situation.SILENT_AFTER - dt.timedelta(seconds=1))
+    assert "does not answer" in headline().title
+
+
+def test_both_primary_is_a_conflict_and_both_backup_too() -> None:
+    pair.paired(State.P_ACTIVE, State.P_ACTIVE)
+    assert headline().title == "Conflict: both appliances are Primary"
+
+
+def test_both_backup_during_a_swap_is_not_a_conflict() -> None:
+    pair.swapping()
+    said = PeerView.load().status
+    said["header"]["state"] = State.P_ACTIVE
+    PeerView.objects.update(status=said)
+    assert headline().tone == "busy"
+
+
+def test_a_copy_older_than_two_intervals_is_behind() -> None:
+    pair.paired(last_sync_at=(timezone.now() - dt.timedelta(hours=2)).timestamp())
+    assert headline().title == "The backup is behind"
+
+
+def test_backup_operations_that_are_off_are_said() -> None:
+    pair.backup()
+    BackupSettings.objects.update_or_create(pk=1, defaults={"enable_backup_operations": False})
+    assert headline().title == "Backup operations are off"
+
+
+def test_a_failed_data_sync_is_said_with_its_reason() -> None:
+    pair.backup()
+    pair.sync_run(status=SyncStatus.FAILED, message="The disk is full.")
+    assert "The disk is full." in headline().detail
+
+
+def test_a_peer_that_refuses_is_bad_but_not_silent() -> None:
+    pair.paired()
+    PeerView.objects.update(outcome=ProbeOutcome.REFUSED, detail="The keys differ.")
+    assert "do not agree" in headline().title
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"header": 3}, {"header": {"state": "?"}}, {"last_sync_at": "x"}, {"product": None}]
+)
+def test_nonsense_from_the_peer_is_shown_as_unknown(said: dict[str, object]) -> None:
+    pair.paired()
+    PeerView.objects.update(status=said)
+    it = situation.read()
+    assert it is not None
+    assert it.headline.title
+    assert it.peer.role == "none"
+
+
+def test_the_first_data_sync_running_is_busy() -> None:
+    pair.backup()
+    SyncRun.objects.all().delete()
+    pair.sync_run()
+    assert headline().title == "The first data-sync is running"
+
+
+@pytest.mark.parametrize(
+    ("span", "text"),
+    [
+        (dt.timedelta(seconds=8.9), "8 s"),
+        (dt.timedelta(minutes=3, seconds=5), "3 min"),
+        (dt.timedelta(hours=2, minutes=5), "2 h 5 min"),
+        (dt.timedelta(days=4), "4 days"),
+        (dt.timedelta(seconds=-5), "0 s"),
+    ],
+)
+def test_durations_read_as_people_say_them(span: dt.timedelta, text: str) -> None:
+    assert situation.ago(span) == text
