@@ -18,11 +18,41 @@ M = TypeVar("M", bound=Model)
 PER_PAGE = 50
 
 
-class SynchronisedAdmin(ModelAdmin[M]):
-    """Records that the primary's copy replaces on the backup: read-only where they may not be changed."""
+class ForgivingAdmin(ModelAdmin[M]):
+    """Pages that answer a number no database can hold like any other that is not there."""
 
     list_per_page = PER_PAGE
     show_full_result_count = False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list."""
+        try:
+            return super().changelist_view(request, extra_context)
+        except OverflowError:
+            return self.back_to_list(request)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The form."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except OverflowError:
+            return self.back_to_list(request)
+
+    def back_to_list(self, request: HttpRequest) -> HttpResponse:
+        """To the list, which says that what was asked for is not here."""
+        self.message_user(request, "What was asked for is not on this appliance.", messages.WARNING)
+        name = f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_changelist"
+        return HttpResponseRedirect(reverse(name))
+
+
+class SynchronisedAdmin(ForgivingAdmin[M]):
+    """Records that the primary's copy replaces on the backup: read-only where they may not be changed."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Whether the account may, and this appliance may now."""
@@ -88,11 +118,9 @@ class SingletonAdmin(SynchronisedAdmin[M]):
         return reverse(name, args=["1"])
 
 
-class RecordAdmin(ModelAdmin[M]):
+class RecordAdmin(ForgivingAdmin[M]):
     """Append-only rows: looked at, never changed, never deleted."""
 
-    list_per_page = PER_PAGE
-    show_full_result_count = False
     actions = None
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -106,9 +134,3 @@ class RecordAdmin(ModelAdmin[M]):
     def has_delete_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
         """What has happened stays."""
         return False
-
-    def back_to_list(self, request: HttpRequest) -> HttpResponse:
-        """To the list, which says that what was asked for is not here."""
-        self.message_user(request, f"This {self.opts.verbose_name} is not on this appliance.", messages.WARNING)
-        name = f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_changelist"
-        return HttpResponseRedirect(reverse(name))

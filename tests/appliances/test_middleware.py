@@ -19,8 +19,9 @@ from sync.models import RoleJournal
 pytestmark = pytest.mark.django_db
 
 
-def make_account(name: str = "ada", *, may_switch: bool = False, **rights: bool) -> Account:
-    account = Account.objects.create_user(name, password="a long enough phrase", is_staff=True, **rights)
+def make_account(name: str = "ada", *, may_switch: bool = False, is_superuser: bool = False) -> Account:
+    phrase = "a long enough phrase"
+    account = Account.objects.create_user(name, password=phrase, is_staff=True, is_superuser=is_superuser)
     if may_switch:
         account.user_permissions.add(Permission.objects.get(codename="switch_roles"))
     return account

@@ -1,0 +1,130 @@
+"""Site, e-mail and API configuration in the console."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from appliances.models import Account, ApiConfiguration, EmailConfiguration, FailoverRelationship, Site
+
+pytestmark = pytest.mark.django_db
+
+SITE = "/login/appliances/site/1/change/"
+MAIL = "/login/appliances/emailconfiguration/1/change/"
+API = "/login/appliances/apiconfiguration/1/change/"
+
+
+@pytest.fixture
+def administrator(client: Client) -> Client:
+    account = Account.objects.create_superuser("root", password="a long enough phrase")
+    client.force_login(account, "django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def mail(**changes: str) -> dict[str, str]:
+    return {
+        "from_address": "support@example.com",
+        "relay_host": "smtp.example.com",
+        "relay_port": "587",
+        "encryption": "starttls",
+        "username": "support",
+        "admin_contacts": "a@example.com",
+        "new_password": "",
+    } | changes
+
+
+def test_the_site_is_saved_and_the_form_stays_open(administrator: Client):
+    answer = administrator.post(
+        SITE, {"host_name": "Help.Example.org.", "name": "Help", "portal_text": "Hi"}, follow=True
+    )
+    assert answer.request["PATH_INFO"] == SITE
+    assert "Site configuration saved." in answer.content.decode()
+    assert Site.load().host_name == "help.example.org"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "-a.example", "a..b", "a b", "http://x", "1.2.3.4", "::1", "x" * 64, "ünicode.example", "a_b", "a/b", "\0"],
+)
+def test_what_is_no_host_name_is_refused(administrator: Client, name: str):
+    answer = administrator.post(SITE, {"host_name": name, "name": "Help", "portal_text": ""})
+    assert answer.status_code == 200
+    assert answer.context["adminform"].form.errors["host_name"]
+    assert Site.load().host_name == "support.example.com"
+
+
+@pytest.mark.parametrize("name", ["site1.example.com", "site2.example.com", "SITE2.example.com"])
+def test_the_own_name_of_an_appliance_is_not_the_public_one(administrator: Client, name: str):
+    FailoverRelationship.objects.create(
+        peer_name="site2.example.com",
+        peer_host="10.0.0.2",
+        peer_port=443,
+        reverse_host="10.0.0.1",
+        reverse_port=443,
+        is_founding_primary=True,
+    )
+    answer = administrator.post(SITE, {"host_name": name, "name": "Help", "portal_text": ""})
+    assert b"own name of one appliance" in answer.content
+
+
+def test_the_password_goes_in_and_never_comes_out(administrator: Client):
+    administrator.post(MAIL, mail(new_password="geheim & lang"))
+    assert EmailConfiguration.load().password == "geheim & lang"
+    page = administrator.get(MAIL).content.decode()
+    assert "geheim" not in page
+    assert "A password is set." in page
+
+
+def test_left_empty_the_password_stays_until_it_is_removed(administrator: Client):
+    administrator.post(MAIL, mail(new_password="geheim"))
+    administrator.post(MAIL, mail(username="other"))
+    assert EmailConfiguration.load().password == "geheim"
+    administrator.post(MAIL, mail(remove_password="on"))
+    assert EmailConfiguration.load().password == ""
+    assert "No password is set." in administrator.get(MAIL).content.decode()
+
+
+def test_setting_and_removing_the_password_at_once_is_refused(administrator: Client):
+    answer = administrator.post(MAIL, mail(new_password="x", remove_password="on"))
+    assert b"Either type a new password or remove the present one." in answer.content
+
+
+def test_contacts_are_separate_addresses_each_once(administrator: Client):
+    administrator.post(MAIL, mail(admin_contacts=" a@example.com, b@example.com\ta@example.com "))
+    assert EmailConfiguration.load().recipients == ["a@example.com", "b@example.com"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("admin_contacts", "a@example.com nobody"),
+        ("admin_contacts", "x" * 3000),
+        ("relay_host", "smtp example"),
+        ("relay_host", "user@smtp.example.com"),
+        ("relay_port", "0"),
+        ("relay_port", "65536"),
+        ("relay_port", "x"),
+        ("relay_port", "99999999999999999999"),
+        ("encryption", "rot13"),
+        ("from_address", "nobody"),
+        ("from_address", "a@example.com\r\nBcc: x@example.com"),
+        ("new_password", "x" * 201),
+    ],
+)
+def test_bad_values_are_named_at_their_field(administrator: Client, field: str, value: str):
+    answer = administrator.post(MAIL, mail(**{field: value}))
+    assert answer.status_code == 200
+    assert answer.context["adminform"].form.errors[field]
+
+
+def test_a_relay_may_be_an_address(administrator: Client):
+    for typed, kept in (("10.0.0.25", "10.0.0.25"), ("2001:DB8::25", "2001:db8::25"), ("", "")):
+        administrator.post(MAIL, mail(relay_host=typed))
+        assert EmailConfiguration.load().relay_host == kept
+
+
+def test_the_xml_api_is_switched(administrator: Client):
+    administrator.post(API, {})
+    assert not ApiConfiguration.load().enable_xml_api
+    administrator.post(API, {"enable_xml_api": "on"})
+    assert ApiConfiguration.load().enable_xml_api
