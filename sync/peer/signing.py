@@ -42,7 +42,7 @@ FIELDS = {
     "Peer-Body": rf"whole|{STREAM}|{STREAM}:{_HEX64}",
     "Peer-Mac": _HEX64,
 }
-_PATTERNS = {name: re.compile(pattern) for name, pattern in FIELDS.items()}
+_PATTERNS = {name: re.compile(pattern, re.ASCII) for name, pattern in FIELDS.items()}
 
 
 class Headers(Protocol):

@@ -1,4 +1,4 @@
-"""Real appliances for tests of the wire: a web server with TLS and a console, each a process with its own data folder."""
+"""Real appliances for tests of the wire: a web server with TLS and a console, processes with their own data folder."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Box:
             "DJANGO_SETTINGS_MODULE": settings,
         }
         folder.mkdir(parents=True, exist_ok=True)
-        self.log = open(folder / "log", "wb")
+        self.log = open(folder / "log", "wb")  # noqa: SIM115  (closed with the box)
         self.console = subprocess.Popen(
             [sys.executable, "-c", CONSOLE],
             stdin=subprocess.PIPE,

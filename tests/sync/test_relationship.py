@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def nothing_is_left(pair: tuple[Box, Box]) -> Iterator[None]:
         box.run("from sync.models import Nonce; Nonce.objects.all().delete()")
 
 
-def assert_refused(answer: dict, step: str, *words: str) -> None:
+def assert_refused(answer: dict[str, Any], step: str, *words: str) -> None:
     assert answer.get("error") == "EstablishRefused", answer
     assert answer["step"] == step, answer
     for word in words:
@@ -200,7 +201,8 @@ class TestRefused:
         b.set_key(KEY)
         b.run(
             "import datetime as dt; from django.db.models import F; from sync.models import Nonce; "
-            "Nonce.objects.filter(value__startswith='try|').update(expires_at=F('expires_at') - dt.timedelta(seconds=61))"
+            "tries = Nonce.objects.filter(value__startswith='try|'); "
+            "tries.update(expires_at=F('expires_at') - dt.timedelta(seconds=61))"
         )
         assert_refused(a.establish(b, reverse_port=free_port(a.address)), "call_back")
 
@@ -298,7 +300,7 @@ class _Server(http.server.ThreadingHTTPServer):
         pass
 
 
-class web_server:  # noqa: N801  (reads as a function)
+class web_server:
     """Some web server on 127.0.0.3, with the certificate in `folder` or without TLS."""
 
     def __init__(self, folder: Path | None) -> None:
