@@ -13,6 +13,7 @@ from sync import act, health, journal, probes, role_changes
 from sync.datasync import pull
 from sync.models import PeerView
 from sync.observe import observe
+from sync.relationship import settle
 from sync.rules import due
 from sync.rules import events as e
 from sync.rules.effects import SendGrant
@@ -26,6 +27,7 @@ def boot() -> None:
 def turn() -> list[due.Work]:
     """One turn; what another worker is to be asked for."""
     health.write(health.collect())
+    settle()
     relationship = selectors.relationship()
     if relationship is None:
         return []

@@ -60,6 +60,15 @@ ENDPOINTS = {
     endpoint.message.path: endpoint
     for endpoint in (
         Endpoint(messages.ChallengeRequest, _answer_challenge),
+        Endpoint(messages.Status, role_changes.answer_status),
+        Endpoint(messages.SyncWish, tasks.answer_sync_wish),
+        Endpoint(messages.SwapWish, tasks.answer_swap_wish),
+        Endpoint(messages.HandoverRequest, role_changes.answer_handover),
+        Endpoint(messages.Ready, role_changes.answer_ready),
+        Endpoint(messages.Grant, role_changes.answer_grant),
+        Endpoint(messages.Cancel, role_changes.answer_cancel),
+        Endpoint(messages.Demote, role_changes.answer_demote),
+        Endpoint(messages.Promote, role_changes.answer_promote),
         Endpoint(messages.Break, relationship.answer_break),
         Endpoint(Confirm, relationship.answer_confirm, from_strangers=True),
         Endpoint(PullBegin, export.begin),

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from appliances import selectors
+from appliances.choices import ProbeOutcome
 from appliances.models import FailoverRelationship
 from sync import act, journal
 from sync.errors import ChangeRefused, PeerError, PeerRefused
@@ -93,6 +94,8 @@ def settle() -> None:
     """Called each turn. An unconfirmed relationship is confirmed, or left where the peer proves not to be in it."""
     row = selectors.relationship()
     if row is None or row.is_confirmed or timezone.now() - row.established_at < UNSETTLED:
+        return
+    if PeerView.load().outcome == ProbeOutcome.SILENT:
         return
     try:
         with PeerClient.to_peer() as client:

@@ -15,7 +15,12 @@ A, B = "a" * 32, "b" * 32
 PAIR = "5" * 32
 NONCE = "1" * 32
 BODY = b'{"x":1}'
-REQUEST: dict[str, Any] = {"method": "POST", "target": "/peer/v1/status", "content_type": "application/json", "body": BODY}
+REQUEST: dict[str, Any] = {
+    "method": "POST",
+    "target": "/peer/v1/status",
+    "content_type": "application/json",
+    "body": BODY,
+}
 
 
 def channel(own: str = A, peer: str = B, *, key: bytes = KEY, pair_id: str = PAIR, direction: str = "a-b") -> Channel:
