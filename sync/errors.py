@@ -10,6 +10,7 @@
     |   |-- PeerUntrusted       somebody answered who is not the peer, or the key differs
     |   |-- PeerRefused         the peer answered and refused; carries its code and text
     |   `-- PeerMisbehaved      the peer answered something that is not of the protocol
+    |-- NotStored               this appliance's disk or database failed; nothing half-written is used
     `-- MessageRefused          a message from outside that is not acceptable (the answering side)
 
 Each carries `code` (stable, for API and log), `http_status` and `retryable`. `remedy` says what to do.
@@ -69,6 +70,14 @@ class SyncRefused(Refused):
     def __init__(self, reason: str, message: str = "", *, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.reason = reason
+
+
+class NotStored(SyncError):
+    """This appliance could not store what was received."""
+
+    code = "not_stored"
+    http_status = 507
+    retryable = True
 
 
 class PeerError(SyncError):

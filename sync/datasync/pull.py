@@ -20,7 +20,7 @@ from sync.datasync.registry import APPEND_ONLY, SETTINGS, by_label
 from sync.datasync.rows import RowCodec
 from sync.datasync.send import send
 from sync.datasync.wrapping import SecretWrap, for_snapshot
-from sync.errors import PeerMisbehaved, PeerRefused, SyncError, SyncRefused
+from sync.errors import NotStored, PeerMisbehaved, PeerRefused, SyncError, SyncRefused
 from sync.models import SyncRun
 from sync.peer import identity
 from sync.peer.client import PeerClient
@@ -82,7 +82,7 @@ def pull_data(
         _failed(run, error)
         raise
     except (OSError, DatabaseError) as error:
-        failure = SyncError(f"This appliance could not store what was received: {error}"[:500])
+        failure = NotStored(f"This appliance could not store what was received: {error}"[:500])
         _failed(run, failure)
         raise failure from error
     finally:

@@ -178,7 +178,9 @@ def missing(listed: dict[str, int]) -> dict[str, int]:
 
 def check_space(needed_bytes: int) -> None:
     """Raises SyncRefused if so much does not fit beside the reserve."""
-    free = shutil.disk_usage(settings.STAGING_DIR).free
+    staging = Path(settings.STAGING_DIR)
+    staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+    free = shutil.disk_usage(staging).free
     if needed_bytes and free < needed_bytes * 11 // 10 + RESERVE_BYTES:
         raise refused(Refusal.NO_SPACE, f"{needed_bytes} bytes are missing, {free} are free.")
 

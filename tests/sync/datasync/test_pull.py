@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import shutil
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, Permission
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+
+from appliances import blobs
 from appliances.choices import SyncStatus, SyncTrigger
+from appliances.models import (
+    Account,
+    Appliance,
+    BackupSettings,
+    EmailConfiguration,
+    FailoverRelationship,
+    FileStoreFile,
+    SessionEvent,
+    SupportSession,
+)
 from sync import journal
 from sync.datasync import pull
-from sync.models import SyncRun
+from sync.datasync.registry import NODE_LOCAL
+from sync.models import StatusEvent, SyncRun
 from sync.rules.facts import Head
 from tests.fakes import FakePeer
 from tests.sync.datasync import world
 
 There = Callable[..., Any]
+COUNTED = "from appliances.models import {0}; result = {0}.objects.count()"
 
 
 def sync(peer: FakePeer, trigger: SyncTrigger = SyncTrigger.SYNC_NOW) -> SyncRun:
     return pull.pull_data(trigger, client=peer)  # type: ignore[arg-type]
+
+
+def both_hold_the_same(there: There) -> None:
+    assert world.contents() == there("contents")
+    assert world.blob_ids() == there("blob_ids")
 
 
 def test_everything_of_the_primary_arrives_exactly(peer: FakePeer, there: There) -> None:
@@ -27,13 +54,444 @@ def test_everything_of_the_primary_arrives_exactly(peer: FakePeer, there: There)
     there("store_file", "empty", b"")
     there("recording", "r", b"x" * 3_000_000)
     there("support_session", "Carol")
+    there("event", "y" * 3_000_000)
     there("events", 2500)
 
     run = sync(peer)
 
     assert run.status == SyncStatus.SUCCESS
-    assert world.contents() == there("contents")
-    assert world.blob_ids() == there("blob_ids")
+    both_hold_the_same(there)
     assert journal.read().initialised
     assert journal.read().head == Head(*there("head"))
-    assert (run.rows_done, run.blobs_done) == (2 + 2 + 1 + 1 + 2500, 3)
+    assert (run.rows_done, run.blobs_done) == (2 + 2 + 1 + 1 + 1 + 2500, 3)
+    assert there(
+        "run",
+        "from sync.models import *; from appliances.models import *; "
+        "result = FailoverRelationship.objects.get().last_pulled_at is not None",
+    )
+
+
+def test_when_nothing_changed_one_exchange_is_enough(peer: FakePeer, there: There) -> None:
+    there("account", "anna")
+    there("event", "text")
+    sync(peer)
+    peer.asked.clear()
+    run = sync(peer, SyncTrigger.INTERVAL)
+    assert peer.asked == ["pull-begin"]
+    assert (run.status, run.rows_done, run.bytes_done) == (SyncStatus.SUCCESS, 0, 0)
+    assert run.reflects_at is not None
+
+
+def test_logs_and_recordings_are_united_in_both_directions(peer: FakePeer, there: There) -> None:
+    there("events", 30)
+    there("recording", "there", b"recorded there")
+    world.events(2100)
+    world.recording("here", b"recorded here")
+    world.support_session("here")
+    world.support_session("here, still open", False)
+
+    run = sync(peer)
+
+    assert (run.rows_sent, run.blobs_sent) == (2102, 1)
+    assert SupportSession.objects.filter(seq=None).count() == 1
+    SupportSession.objects.filter(seq=None).delete()
+    both_hold_the_same(there)
+    assert SessionEvent.objects.count() == 2130
+
+    there("events", 5)
+    world.events(7)
+    run = sync(peer)
+    assert (run.rows_done, run.rows_sent) == (5, 7)
+    both_hold_the_same(there)
+
+
+def test_what_the_primary_removed_or_changed_is_removed_or_changed_here(peer: FakePeer, there: There) -> None:
+    for name in ("anna", "bob", "carol"):
+        there("account", name)
+    there("store_file", "old.txt", b"old")
+    sync(peer)
+    there(
+        "run",
+        "from appliances.models import *; Account.objects.get(username='bob').delete(); "
+        "Account.objects.filter(username='carol').update(username='x'); "
+        "Account.objects.filter(username='anna').update(username='carol'); "
+        "Account.objects.filter(username='x').update(username='anna'); "
+        "FileStoreFile.objects.all().delete()",
+    )
+    sync(peer)
+    both_hold_the_same_settings(there)
+    assert sorted(Account.objects.values_list("username", flat=True)) == ["anna", "carol"]
+    assert not FileStoreFile.objects.exists()
+
+
+def both_hold_the_same_settings(there: There) -> None:
+    assert world.contents() == there("contents")
+
+
+def test_a_row_added_here_is_replaced_and_new_rows_are_numbered_above_those_copied(
+    peer: FakePeer, there: There
+) -> None:
+    numbers = [there("account", f"user{n}") for n in range(5)]
+    world.account("intruder")
+    sync(peer)
+    both_hold_the_same_settings(there)
+    assert world.account("later") > max(numbers)
+
+
+def test_deleting_an_account_keeps_the_history_and_ends_its_web_sessions(peer: FakePeer, there: There) -> None:
+    number = there("account", "anna")
+    there("account", "bob")
+    there("events", 3)
+    sync(peer)
+    anna = Account.objects.get(pk=number)
+    LogEntry.objects.create(user=anna, object_repr="x", action_flag=1)
+    for account in Account.objects.all():
+        store = SessionStore()
+        store["_auth_user_id"] = str(account.pk)
+        store.create()
+    there("run", "from appliances.models import *; Account.objects.get(username='anna').delete()")
+    sync(peer)
+    assert not Account.objects.filter(username="anna").exists()
+    assert not LogEntry.objects.exists()
+    assert SessionEvent.objects.count() == 3
+    assert [store.get_decoded()["_auth_user_id"] for store in Session.objects.all()] == [str(Account.objects.get().pk)]
+
+
+def test_what_is_local_stays_byte_for_byte(peer: FakePeer, there: There) -> None:
+    from django.apps import apps
+
+    there("account", "anna")
+    there("events", 3)
+    sync(peer)
+    anna = Account.objects.get()
+    logged_in = timezone.now()
+    Account.objects.update(last_login=logged_in)
+    LogEntry.objects.create(user=anna, object_repr="x", action_flag=1)
+    BackupSettings.objects.create(data_sync_interval=dt.timedelta(minutes=7))
+    moving = {"sync.RoleJournal", "sync.SyncRun", "sync.StatusEvent", "sync.SealedMark", "sync.Nonce"}
+
+    def local() -> dict[str, list[Any]]:
+        labels = sorted(set(NODE_LOCAL) - moving)
+        return {label: list(apps.get_model(label)._base_manager.order_by("pk").values_list()) for label in labels}
+
+    before = local()
+    there("run", "from appliances.models import *; Account.objects.update(email='new@example.com')")
+    there("account", "bob")
+    there("events", 3)
+    sync(peer)
+    assert local() == before
+    anna.refresh_from_db()
+    assert (anna.email, anna.last_login) == ("new@example.com", logged_in)
+
+
+def test_a_password_is_sealed_with_the_key_of_each_appliance(peer: FakePeer, there: There) -> None:
+    there("run", "from appliances.models import *; c = EmailConfiguration.load(); c.password = 'hunter2'; c.save()")
+    seen: list[bytes] = []
+    peer.change = lambda path, frame: seen.append(frame) or frame
+    sync(peer)
+    assert EmailConfiguration.objects.get().password == "hunter2"
+    assert not [frame for frame in seen if b"hunter2" in frame]
+    sealed = "from appliances.models import *; result = bytes(EmailConfiguration.objects.get().sealed_password)"
+    assert bytes(EmailConfiguration.objects.get().sealed_password) != there("run", sealed)
+    peer.asked.clear()
+    sync(peer)
+    assert peer.asked == ["pull-begin"]
+
+
+def test_permissions_arrive_though_their_numbers_differ(peer: FakePeer, there: There) -> None:
+    there(
+        "run",
+        "from django.contrib.auth.models import *; p = Permission.objects.get(codename='switch_roles'); "
+        "old = p.pk; p.pk = 990; p.codename = 'other'; p.save(); Permission.objects.filter(pk=old).delete(); "
+        "Permission.objects.filter(pk=990).update(codename='switch_roles'); "
+        "g = Group.objects.create(name='staff'); g.permissions.add(990)",
+    )
+    there(
+        "run",
+        "from appliances.models import *; a = Account.objects.create(username='a'); a.groups.add(1); "
+        "a.user_permissions.add(990)",
+    ) if there(
+        "run", "from django.contrib.auth.models import *; result = Group.objects.filter(pk=1).exists()"
+    ) else None
+    sync(peer)
+    [permission] = Group.objects.get().permissions.all()
+    assert permission.codename == "switch_roles"
+    assert permission.pk != 990
+    assert Permission.objects.filter(pk=permission.pk).exists()
+
+
+def test_blobs_that_are_here_are_not_fetched_again(peer: FakePeer, there: There) -> None:
+    there("store_file", "a", b"a" * 1000)
+    there("recording", "b", b"b" * 1000)
+    blobs.store([b"a" * 1000])
+    assert sync(peer).blobs_done == 1
+    there("store_file", "c", b"b" * 1000)
+    assert sync(peer).blobs_done == 0
+
+
+def test_a_new_session_store_row_is_not_read_below_the_mark_twice(peer: FakePeer, there: There) -> None:
+    there("events", 1500)
+    sync(peer)
+    there("events", 1)
+    assert sync(peer).rows_done == 1
+
+
+# --- the way is cut ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cut_after", [0, 1, 2, 3, 4, 5, 6])
+def test_a_cut_at_any_frame_leaves_the_old_settings_and_the_next_run_completes(
+    peer: FakePeer, there: There, cut_after: int
+) -> None:
+    there("account", "anna")
+    sync(peer)
+    before = world.contents()["appliances.Account"]
+    there("account", "bob")
+    there("store_file", "a", b"a" * 1_500_000)
+    there("recording", "b", b"b" * 1_500_000)
+    world.recording("c", b"c" * 1000)
+    peer.frames, peer.cut_after = 0, cut_after
+
+    with pytest.raises(pull.SyncError):
+        sync(peer)
+
+    assert world.contents()["appliances.Account"] == before
+    assert not FileStoreFile.objects.exists()
+    run = SyncRun.objects.first()
+    assert run is not None
+    assert (run.status, run.code) == (SyncStatus.FAILED, "peer_silent")
+    peer.cut_after = None
+    sync(peer)
+    both_hold_the_same(there)
+
+
+def test_what_arrived_before_a_cut_is_not_sent_again(peer: FakePeer, there: There) -> None:
+    for n in range(20):
+        there("store_file", f"file{n}", bytes([n]) * 1000)
+    peer.cut_after = 15
+    with pytest.raises(pull.SyncError):
+        sync(peer)
+    peer.cut_after = None
+    arrived = len(world.blob_ids())
+    assert arrived > 0
+    assert sync(peer).blobs_done == 20 - arrived
+
+
+def test_a_damaged_blob_is_fetched_again_and_refused_the_second_time(peer: FakePeer, there: There) -> None:
+    there("store_file", "a", b"a" * 1000)
+    harm = {"left": 1}
+
+    def change(path: str, frame: bytes) -> bytes:
+        if path == "pull-blobs" and harm["left"]:
+            harm["left"] -= 1
+            return frame[:-1] + b"b"
+        return frame
+
+    peer.change = change
+    sync(peer)
+    both_hold_the_same(there)
+    there("store_file", "c", b"c" * 1000)
+    harm["left"] = 2
+    with pytest.raises(pull.SyncError):
+        sync(peer)
+    assert FileStoreFile.objects.count() == 1
+    assert SyncRun.objects.first().code == "blob_corrupt"  # type: ignore[union-attr]
+
+
+def test_a_blob_missing_on_the_primary_is_named(peer: FakePeer, there: There) -> None:
+    blob_id = there("store_file", "a", b"a" * 1000)
+    there("run", f"from appliances import blobs; blobs.path('{blob_id}').unlink()")
+    with pytest.raises(pull.SyncError, match=blob_id):
+        sync(peer)
+    assert not FileStoreFile.objects.exists()
+
+
+@pytest.mark.parametrize("position", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
+def test_changed_rows_never_half_apply(peer: FakePeer, there: There, position: float) -> None:
+    """The wire proves each frame; whatever came through it all the same is stopped by types and digests."""
+    there("account", "anna")
+    there("store_file", "a", b"a")
+    before = world.contents()
+
+    def change(path: str, frame: bytes) -> bytes:
+        if path != "pull-rows":
+            return frame
+        place = int(position * (len(frame) - 1))
+        return frame[:place] + bytes([frame[place] ^ 1]) + frame[place + 1 :]
+
+    peer.change = change
+    with pytest.raises(pull.SyncError):
+        sync(peer)
+    assert world.contents() == before
+    assert not journal.read().initialised
+
+
+def test_one_id_with_two_contents_raises_the_alarm_and_each_keeps_its_own(peer: FakePeer, there: There) -> None:
+    row_id = there("event", "theirs")
+    world.event("ours", row_id)
+    there("account", "anna")
+    with pytest.raises(pull.SyncError, match="different contents"):
+        sync(peer)
+    assert SessionEvent.objects.get().text == "ours"
+    assert there("run", "from appliances.models import *; result = SessionEvent.objects.get().text") == "theirs"
+    alarm = StatusEvent.objects.get(event="corruption")
+    assert row_id in alarm.evidence["ids"][0].replace("-", "")
+    assert Account.objects.filter(username="anna").exists()
+
+
+def test_rows_numbered_twice_after_a_restore_are_united(peer: FakePeer, there: There) -> None:
+    world.events(3)
+    sync(peer)
+    SessionEvent.objects.all().delete()
+    from sync.models import SealedMark
+
+    SealedMark.objects.all().delete()
+    world.events(3)
+    sync(peer)
+    assert SessionEvent.objects.count() == 6
+    both_hold_the_same(there)
+    there("event", "and on")
+    world.event("and on")
+    sync(peer)
+    both_hold_the_same(there)
+    assert Appliance.objects.get().guid == world.GUIDS["backup"]
+
+
+# --- refusals ----------------------------------------------------------------------------------------------------
+
+
+def refused(peer: FakePeer, code: str) -> None:
+    before = world.contents()
+    with pytest.raises(pull.SyncError):
+        sync(peer)
+    assert world.contents() == before
+    run = SyncRun.objects.first()
+    assert run is not None
+    assert (run.status, run.code) == (SyncStatus.REFUSED, code)
+    assert run.message
+    assert not pull.is_running()
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        ({"state": "b_idle"}, "source_not_serving"),
+        ({"state": "p_superseded"}, "source_not_serving"),
+        ({"state": "p_unconfirmed"}, "source_not_serving"),
+        ({"state": "none"}, "source_not_serving"),
+        ({"state": "p_active", "term": 4}, "source_not_serving"),
+        ({"state": "p_draining", "op_kind": "drain", "op_term": 0, "op_number": 1}, "operation_running"),
+    ],
+)
+def test_a_source_that_may_not_serve_refuses(peer: FakePeer, there: There, state: dict[str, Any], code: str) -> None:
+    there("account", "anna")
+    there("set_state", state)
+    refused(peer, code)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("pair_id", "cd" * 16, "other_pair"),
+        ("guid", "33" * 16, "other_pair"),
+        ("product", "another", "other_product"),
+        ("build", "another", "other_build"),
+        ("schema", "another", "other_schema"),
+        ("head", Head(-1, 0), "source_older"),
+        ("own_term", -1, "source_older"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(
+    peer: FakePeer, there: There, field: str, value: Any, code: str
+) -> None:
+    import dataclasses
+
+    there("account", "anna")
+    world.set_state({"head_term": 0, "own_term": 0})
+    peer.reply = lambda reply: dataclasses.replace(reply, **{field: value}) if hasattr(reply, field) else reply
+    refused(peer, code)
+
+
+def test_older_settings_are_refused(peer: FakePeer, there: There) -> None:
+    there("account", "anna")
+    world.set_state({"head_term": 0, "head_seq": 999})
+    refused(peer, "source_older")
+
+
+def test_another_asker_is_refused(peer: FakePeer, there: There) -> None:
+    Appliance.objects.update(guid="33" * 16)
+    refused(peer, "other_pair")
+
+
+def test_without_a_backup_role_nothing_is_asked(peer: FakePeer) -> None:
+    world.set_state({"state": "p_active"})
+    with pytest.raises(pull.SyncError, match="not the backup"):
+        sync(peer)
+    assert peer.asked == []
+    assert not SyncRun.objects.exists()
+
+
+@pytest.mark.parametrize("path", ["pull-rows", "pull-blobs", "push-append"])
+def test_a_role_that_changes_meanwhile_stops_the_data_sync(peer: FakePeer, there: There, path: str) -> None:
+    there("store_file", "a", b"a")
+    world.event("ours")
+    peer.before = lambda asked: world.set_state({"state": "p_active"}) if asked == path else None
+    with pytest.raises(pull.SyncError, match="not the backup"):
+        sync(peer)
+    assert not FileStoreFile.objects.exists()
+
+
+def test_a_primary_that_gives_up_its_role_meanwhile_hands_out_nothing_more(peer: FakePeer, there: There) -> None:
+    there("store_file", "a", b"a")
+    peer.before = lambda asked: there("set_state", {"state": "b_idle"}) if asked == "pull-rows" else None
+    refused(peer, "source_not_serving")
+
+
+def test_a_final_data_sync_belongs_to_its_swap(peer: FakePeer, there: There) -> None:
+    op = {"op_kind": "drain", "op_term": 0, "op_number": 1, "op_new_term": 1, "op_final_sync": True}
+    there("account", "anna")
+    there("set_state", {"state": "p_draining", **op})
+    world.set_state({"state": "b_syncing", **op, "op_kind": "offered"})
+    operation = journal.read().op
+    run = pull.pull_data(SyncTrigger.ROLE_CHANGE, for_operation=operation, client=peer)  # type: ignore[arg-type]
+    assert run.status == SyncStatus.SUCCESS
+    both_hold_the_same(there)
+
+    there("account", "bob")
+    peer.before = lambda asked: world.set_state({"state": "b_idle", "op_kind": ""}) if asked == "pull-rows" else None
+    with pytest.raises(pull.SyncError, match="has ended"):
+        pull.pull_data(SyncTrigger.ROLE_CHANGE, for_operation=operation, client=peer)  # type: ignore[arg-type]
+    assert SyncRun.objects.first().status == SyncStatus.CANCELLED  # type: ignore[union-attr]
+    assert Account.objects.count() == 1
+
+
+def test_a_file_larger_than_the_disk_is_refused_before_it_is_fetched(peer: FakePeer, there: There) -> None:
+    free = shutil.disk_usage("/").free
+    there(
+        "run",
+        "from appliances.models import *; "
+        f"FileStoreFile.objects.create(name='big', blob_id='0' * 64, size_bytes={free})",
+    )
+    if free < blobs.MAX_BLOB_BYTES:
+        refused(peer, "no_space")
+        assert "pull-blobs" not in peer.asked
+    there(
+        "run", f"from appliances.models import *; FileStoreFile.objects.update(size_bytes={blobs.MAX_BLOB_BYTES + 1})"
+    )
+    refused(peer, "blob_too_large")
+
+
+def test_the_snapshot_is_gone_after_every_end(peer: FakePeer, there: There) -> None:
+    left = (
+        "from django.conf import settings; from pathlib import Path; "
+        "result = [p.name for p in (Path(settings.DATA_DIR) / 'snapshots').glob('*')]"
+    )
+    there("account", "anna")
+    sync(peer)
+    assert there("run", left) == []
+    there("account", "bob")
+    peer.change = lambda path, frame: frame[:-3]
+    with pytest.raises(pull.SyncError):
+        sync(peer)
+    assert there("run", left) == []
+    assert FailoverRelationship.objects.get().last_pulled_at is None

@@ -1,0 +1,109 @@
+"""The settings are replaced wholly or not at all, wherever it is interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import OperationalError, connection
+
+from appliances.choices import SyncTrigger
+from appliances.models import Account
+from sync import journal
+from sync.datasync import pull
+from sync.datasync.registry import SETTINGS
+from sync.errors import SyncError
+from sync.models import RoleJournal
+from tests.fakes import FakePeer
+from tests.sync.datasync import world
+
+WRITES = ("INSERT", "UPDATE", "DELETE")
+SETTINGS_TABLES = [f'"{table}"' for table in (*(dataset.table for dataset in SETTINGS), RoleJournal._meta.db_table)]
+
+
+class FailingDatabase:
+    """Lets the n-th write to a settings table (or to the role journal) fail, as a full disk would."""
+
+    def __init__(self, fails_at: int) -> None:
+        self.fails_at = fails_at
+        self.writes = 0
+
+    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith(WRITES) and any(table in sql[:80] for table in SETTINGS_TABLES):
+            self.writes += 1
+            if self.writes == self.fails_at:
+                raise OperationalError("disk I/O error")
+        return execute(sql, params, many, context)
+
+
+def changes(there: Callable[..., Any]) -> None:
+    there(
+        "run",
+        "from appliances.models import *; from django.contrib.auth.models import *\n"
+        "a = Account.objects.get(username='anna'); a.email = 'x@example.com'; a.save()\n"
+        "Account.objects.get(username='bob').delete()\n"
+        "g = Group.objects.create(name='new'); g.permissions.add(Permission.objects.first()); a.groups.set([g])\n"
+        "c = EmailConfiguration.load(); c.password = 'hunter2'; c.save(); Site.load()",
+    )
+    there("store_file", "a", b"a")
+
+
+def test_whichever_write_fails_the_old_settings_stay_and_the_next_data_sync_completes(
+    peer: FakePeer, there: Callable[..., Any]
+) -> None:
+    there("account", "anna")
+    there("account", "bob")
+    pull.pull_data(SyncTrigger.FIRST, client=peer)  # type: ignore[arg-type]
+    before, head = world.contents(), journal.read().head
+    changes(there)
+    failing = FailingDatabase(0)
+    for number in range(1, 100):
+        failing = FailingDatabase(number)
+        with connection.execute_wrapper(failing):
+            try:
+                pull.pull_data(SyncTrigger.INTERVAL, client=peer)  # type: ignore[arg-type]
+            except SyncError:
+                assert world.contents() == before, f"write {number}"
+                assert journal.read().head == head
+                assert not pull.is_running()
+            else:
+                break
+    assert failing.writes == 9  # each statement that a changed table needs, and the head
+    assert world.contents() == there("contents")
+    assert journal.read().head > head
+    assert [group.name for group in Account.objects.get(username="anna").groups.all()] == ["new"]
+    assert Group.objects.get().permissions.count() == 1
+
+
+def test_rows_that_break_a_constraint_of_the_database_are_refused(peer: FakePeer, there: Callable[..., Any]) -> None:
+    there("account", "anna")
+    there("account", "bob")
+
+    def change(path: str, frame: bytes) -> bytes:
+        return frame.replace(b'"bob"', b'"anna"') if path == "pull-rows" else frame
+
+    peer.change = change
+    with pytest.raises(SyncError) as caught:
+        pull.pull_data(SyncTrigger.FIRST, client=peer)  # type: ignore[arg-type]
+    assert getattr(caught.value, "reason", "") == "row_unusable"
+    assert not Account.objects.exists()
+
+
+def test_a_reference_to_an_account_that_is_not_there_is_refused(peer: FakePeer, there: Callable[..., Any]) -> None:
+    number = there("account", "anna")
+    there(
+        "run",
+        "from appliances.models import *; from django.contrib.auth.models import *\n"
+        "Account.objects.get().groups.add(Group.objects.create(name='g'))",
+    )
+
+    def change(path: str, frame: bytes) -> bytes:
+        return frame.replace(b"\n[%d," % number, b"\n[%d," % (number + 7)) if b"Account_groups" in frame else frame
+
+    peer.change = change
+    with pytest.raises(SyncError) as caught:
+        pull.pull_data(SyncTrigger.FIRST, client=peer)  # type: ignore[arg-type]
+    assert getattr(caught.value, "reason", "") == "row_unusable"
+    assert not Account.objects.exists()

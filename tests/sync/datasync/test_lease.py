@@ -1,0 +1,74 @@
+"""One data-sync at a time; one whose process has died is ended by the next."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+import sys
+
+import pytest
+from django.utils import timezone
+
+from appliances.choices import SyncStage, SyncStatus, SyncTrigger
+from sync.datasync import lease, pull
+from sync.datasync.lease import LeaseLost, Progress
+from sync.errors import SyncRefused
+from sync.models import SyncRun
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_second_data_sync_is_refused_while_one_runs() -> None:
+    run = lease.claim(SyncTrigger.FIRST)
+    assert pull.is_running()
+    with pytest.raises(SyncRefused) as caught:
+        lease.claim(SyncTrigger.SYNC_NOW)
+    assert caught.value.reason == "already_running"
+    lease.end(run, SyncStatus.SUCCESS)
+    assert not pull.is_running()
+    assert pull.latest_success() == run
+    lease.claim(SyncTrigger.SYNC_NOW)
+
+
+def test_a_run_whose_process_is_dead_is_taken_over() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    SyncRun.objects.create(trigger=SyncTrigger.FIRST, owner=f"{process.pid}:1:x", heartbeat_at=timezone.now())
+    assert not pull.is_running()
+    run = lease.claim(SyncTrigger.SYNC_NOW)
+    dead = SyncRun.objects.exclude(pk=run.pk).get()
+    assert (dead.status, dead.code) == (SyncStatus.FAILED, "abandoned")
+    assert dead.finished_at is not None
+
+
+def test_a_process_number_that_was_given_anew_is_not_the_old_process() -> None:
+    mine = lease.owner_of_this_process()
+    pid, _, boot = mine.split(":")
+    SyncRun.objects.create(trigger=SyncTrigger.FIRST, owner=f"{pid}:1:{boot}", heartbeat_at=timezone.now())
+    assert not pull.is_running()
+
+
+def test_a_run_without_a_sign_of_life_is_taken_over_and_notices() -> None:
+    run = lease.claim(SyncTrigger.FIRST)
+    SyncRun.objects.update(heartbeat_at=timezone.now() - dt.timedelta(seconds=61))
+    other = lease.claim(SyncTrigger.SYNC_NOW)
+    progress = Progress(run, lambda: None)
+    with pytest.raises(LeaseLost):
+        progress.save()
+    with pytest.raises(LeaseLost):
+        progress.hold()
+    lease.end(run, SyncStatus.SUCCESS)
+    run.refresh_from_db()
+    other.refresh_from_db()
+    assert (run.status, other.status) == (SyncStatus.FAILED, SyncStatus.RUNNING)
+
+
+def test_progress_is_written_at_most_twice_a_second() -> None:
+    run = lease.claim(SyncTrigger.FIRST)
+    progress = Progress(run, lambda: None)
+    progress.stage(SyncStage.ROWS)
+    progress.add(rows=5, size_bytes=100)
+    stored = SyncRun.objects.get()
+    assert (stored.stage, stored.rows_done) == (SyncStage.ROWS, 0)
+    progress.save()
+    assert SyncRun.objects.get().rows_done == 5
