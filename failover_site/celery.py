@@ -13,6 +13,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "failover_site.settings")
 
 TICK_SECONDS = 1.0
 QUEUES = ("role", "sync", "hooks", "mail")
+# A long data-sync must not hold up a role change, nor a slow mail server either.
+ROUTES = {
+    "sync.turn": {"queue": "role"},
+    "sync.pull_data": {"queue": "sync"},
+    "sync.drive": {"queue": "hooks"},
+    "sync.mail": {"queue": "mail"},
+}
 
 app = Celery("failover_site")
 
@@ -29,6 +36,7 @@ def configuration() -> dict[str, Any]:
         "task_default_queue": "hooks",
         "task_create_missing_queues": False,
         "task_queues": {name: {"exchange": name, "routing_key": name} for name in QUEUES},
+        "task_routes": ROUTES,
         # A message is read only when it can be worked on: a long data-sync must not sit on others.
         "worker_prefetch_multiplier": 1,
         "worker_hijack_root_logger": False,

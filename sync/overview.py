@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.utils import timezone
+from django.utils.timesince import timesince
 
 from appliances import selectors
 from appliances.choices import ProbeOutcome, Role, State, SyncStatus
@@ -70,6 +71,19 @@ def now() -> Overview:
     )
 
 
+def is_silent(answered_at: dt.datetime | None) -> bool:
+    """Whether a peer that answered last at this moment counts as gone."""
+    return answered_at is None or timezone.now() - answered_at > PEER_SILENT_AFTER
+
+
+def age_of_data(known: Overview) -> str:
+    """How old the backup's copy of the data is, for people."""
+    if known.last_sync is None or known.last_sync.at is None:
+        return "no data-sync has succeeded yet"
+    at = known.last_sync.at
+    return f"{timesince(at)} ago, {at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC".replace("\xa0", " ")
+
+
 def peer_role(view: PeerView) -> str:
     """The role that the peer reported last; empty before its first answer."""
     header = view.status.get("header")
@@ -83,7 +97,10 @@ def last_sync(view: PeerView) -> LastSync:
     good = SyncRun.objects.filter(status=SyncStatus.SUCCESS).order_by("-started_at").first()
     own = LastSync(good.reflects_at if good else None, run.status if run else "")
     seconds = view.status.get("last_sync_at")
-    at = dt.datetime.fromtimestamp(seconds, dt.UTC) if isinstance(seconds, int | float) else None
+    try:
+        at = dt.datetime.fromtimestamp(seconds, dt.UTC) if isinstance(seconds, int | float) else None
+    except (OverflowError, ValueError, OSError):  # a peer's clock may say anything
+        at = None
     peers = LastSync(at, str(view.status.get("last_sync_status") or ""))
     if own.at is None or (peers.at is not None and peers.at > own.at):
         return peers if peers.at or peers.status else own
@@ -113,7 +130,7 @@ def _problems(role: Role, relationship: FailoverRelationship | None, view: PeerV
     answered = view.answered_at
     if view.outcome == ProbeOutcome.REFUSED:
         yield f"The peer answers, but refuses this appliance: {view.detail}"
-    elif answered is None or timezone.now() - answered > PEER_SILENT_AFTER:
+    elif is_silent(answered):
         yield f"The peer {relationship.peer_name} does not answer."
     elif view.status.get("healthy") is False:
         yield f"The peer reports a problem: {view.status.get('health_message')}"

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Iterable
 
-from celery import shared_task
+from celery import Task, shared_task
+from kombu.exceptions import OperationalError
 
 from appliances.choices import ChangeStatus, Role, SyncTrigger
-from sync import cycle, journal, role_changes
+from appliances.mail import MailNotSent
+from sync import alerts, cycle, journal, role_changes
 from sync.datasync import pull
 from sync.errors import MessageRefused, SyncError, SyncRefused
 from sync.models import RoleChange
@@ -22,11 +25,14 @@ from sync.rules.facts import header_of
 
 # A turn says the same again each second until it is done: what no worker took by then need not wait in the queue.
 HINT_SECONDS = 5
+MAIL_RETRIES = 8  # with the waits below about four hours, in which a mail server is usually back
+MAIL_FIRST_WAIT_SECONDS = 60
+MAIL_LONGEST_WAIT_SECONDS = 3600
 
 log = logging.getLogger(__name__)
 
 
-@shared_task(name="sync.turn", queue="role")
+@shared_task(name="sync.turn")
 def turn() -> None:
     """One turn of this appliance."""
     for work in cycle.turn():
@@ -37,9 +43,10 @@ def turn() -> None:
                 change = role_changes.running()
                 if change is not None:
                     drive.apply_async((str(change.pk),), expires=HINT_SECONDS)
+    send_alerts(alerts.examine())
 
 
-@shared_task(name="sync.pull_data", queue="sync")
+@shared_task(name="sync.pull_data")
 def pull_data(trigger: str) -> None:
     """Pull a data-sync; its `SyncRun` tells how it went."""
     try:
@@ -48,10 +55,32 @@ def pull_data(trigger: str) -> None:
         log.warning("data-sync ended", extra={"code": error.code, "why": str(error)})
 
 
-@shared_task(name="sync.drive", queue="hooks")
+@shared_task(name="sync.drive")
 def drive(change_id: str) -> None:
     """Drive a planned swap; on a queue of its own, so that it never waits behind a long data-sync."""
     role_changes.drive(uuid.UUID(change_id))
+
+
+@shared_task(name="sync.mail", bind=True, max_retries=MAIL_RETRIES)
+def send_mail(self: Task[..., None], event: str, subject: str, text: str) -> None:
+    """Send one alert; a server that does not take it is tried again, each time after twice the wait."""
+    try:
+        alerts.send_alert(event, subject, text)
+    except MailNotSent as error:
+        if self.request.retries >= MAIL_RETRIES:
+            log.warning("alert not mailed", extra={"alert": event, "subject": subject, "reason": str(error)})
+            return
+        wait = min(MAIL_FIRST_WAIT_SECONDS * 2**self.request.retries, MAIL_LONGEST_WAIT_SECONDS)
+        raise self.retry(exc=error, countdown=wait) from error
+
+
+def send_alerts(mails: Iterable[alerts.Mail]) -> None:
+    """The mails are in the queue; nobody waits for them, and a broker that is gone stops nobody."""
+    for mail in mails:
+        try:
+            send_mail.delay(mail.event, mail.subject, mail.text)
+        except OperationalError as error:
+            log.warning("alert not queued", extra={"alert": mail.event, "subject": mail.subject, "reason": str(error)})
 
 
 def start_role_change(change: RoleChange) -> None:

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kombu import pools
 from pytest_django import Settings
 
 from appliances.host import broker
+from failover_site.celery import app
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +36,18 @@ def broker_url() -> Iterator[str]:
             process.wait()
 
 
+def _forget_connections() -> None:
+    """Celery keeps its producers; the next message opens a connection anew."""
+    app.amqp._producer_pool = None  # type: ignore[attr-defined]
+    app._pool = None  # type: ignore[attr-defined]
+    pools.reset()
+
+
 @pytest.fixture
-def running_broker(settings: Settings, broker_url: str) -> str:
+def running_broker(settings: Settings, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The appliance uses the running broker."""
     settings.REDIS_URL = broker_url
-    return broker_url
+    _forget_connections()
+    monkeypatch.setitem(app.conf, "broker_url", broker_url)
+    yield broker_url
+    _forget_connections()

@@ -1,0 +1,95 @@
+"""`failover_status`: what the Failover page shows, for people and for monitors."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from appliances.choices import Role, State
+from sync import overview
+from sync.management.shell import progress
+from sync.peer import identity
+
+HEALTHY, PROBLEMS, NOT_CONFIGURED = 0, 1, 2
+
+
+class Command(BaseCommand):
+    """Prints and tells by the exit code."""
+
+    help = "Show the state of the pair. Exit codes: 0 healthy, 1 problems, 2 failover is not configured."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Text for people is the default."""
+        parser.add_argument("--json", action="store_true", help="one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Print, then leave with the code."""
+        known = overview.now()
+        code = NOT_CONFIGURED if known.relationship is None else PROBLEMS if known.problems else HEALTHY
+        if options["json"]:
+            self.stdout.write(json.dumps(as_data(known), indent=2))
+        else:
+            self._print(known)
+        if code != HEALTHY:
+            sys.exit(code)
+
+    def _print(self, known: overview.Overview) -> None:
+        rows = [
+            ("This appliance", f"{known.host_name}: {State(known.state).label}"),
+            ("Version", identity.product_build()),
+        ]
+        if known.relationship is None:
+            rows.append(("Failover", "not configured"))
+        else:
+            role = Role(known.peer_role).label if known.peer_role else "role not known"
+            rows += [
+                ("Peer", f"{known.relationship}: {role}"),
+                ("Peer answered", _moment(known.peer_answered_at) or "never"),
+                ("Data of the backup", overview.age_of_data(known)),
+            ]
+        if known.change is not None:
+            rows.append(("Role change", f"{known.change}, {known.change.get_step_display()}"))
+        if known.sync is not None:
+            rows.append(("Data-sync", progress(known.sync)))
+        for name, value in rows:
+            self.stdout.write(f"{name + ':':20} {value}")
+        for problem in known.problems:
+            self.stdout.write(self.style.ERROR(f"{'Problem:':20} {problem}"))
+
+
+def as_data(known: overview.Overview) -> dict[str, Any]:
+    """The same for programs; keys are only ever added."""
+    last, relationship = known.last_sync, known.relationship
+    return {
+        "appliance": {
+            "id": known.guid,
+            "host_name": known.host_name,
+            "version": identity.product_build(),
+            "role": known.role.value,
+            "state": str(known.state),
+            "term": known.term,
+        },
+        "peer": relationship
+        and {
+            "id": relationship.peer_guid,
+            "host_name": relationship.peer_name,
+            "host": relationship.peer_host,
+            "port": relationship.peer_port,
+            "role": known.peer_role or None,
+            "outcome": known.peer_outcome or None,
+            "answered_at": _moment(known.peer_answered_at),
+        },
+        "last_data_sync": last and {"at": _moment(last.at), "status": last.status or None},
+        "role_change": known.change
+        and {"id": str(known.change.pk), "target_role": known.change.target_role, "step": known.change.step},
+        "data_sync": known.sync and {"id": str(known.sync.pk), "stage": known.sync.stage},
+        "problems": list(known.problems),
+    }
+
+
+def _moment(at: dt.datetime | None) -> str | None:
+    return at.astimezone(dt.UTC).isoformat(timespec="seconds") if at else None

@@ -1,0 +1,228 @@
+"""The commands of the shell: what they print and how they end. Pairs of two processes are in tests/e2e."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+import socket
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from appliances.choices import ChangeKind, ProbeOutcome, Role, State, SyncStatus, SyncTrigger
+from appliances.services.keys import generate_inter_appliance_key, set_inter_appliance_key
+from sync import health, journal
+from sync.datasync import lease
+from sync.health import Health
+from sync.management.commands.sync_now import Command as SyncNow
+from sync.models import PeerView, RoleChange, SyncRun
+from sync.peer import identity
+from tests.sync.pairs import establish
+
+pytestmark = pytest.mark.django_db
+
+
+def call(name: str, *arguments: str) -> tuple[int, str]:
+    """The exit code of a command, and what it printed (with the error it ended with)."""
+    printed = io.StringIO()
+    try:
+        call_command(name, *arguments, stdout=printed, stderr=printed)
+    except CommandError as error:
+        return error.returncode, printed.getvalue() + str(error)
+    except SystemExit as end:
+        return int(str(end.code)), printed.getvalue()
+    return 0, printed.getvalue()
+
+
+@pytest.fixture
+def dead_peer(settings) -> int:
+    """The port of a peer that does not answer; this appliance holds a key."""
+    settings.ALLOW_LOOPBACK_TARGETS = True
+    set_inter_appliance_key(generate_inter_appliance_key())
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def see_peer(state: State, **fields: object) -> None:
+    """The peer has just answered that it is in this state, running the same product."""
+    status = {
+        "header": {"state": state.value},
+        "host_name": "site2.example.com",
+        "build": identity.product_build(),
+        "schema": identity.schema_digest(),
+        "healthy": True,
+    } | fields
+    PeerView.objects.create(status=status, answered_at=timezone.now(), outcome=ProbeOutcome.ANSWERED)
+
+
+@pytest.mark.parametrize(("command", "role"), [("become_primary", "primary"), ("become_backup", "backup")])
+class TestBothRoleCommands:
+    def test_without_a_relationship_refuse(self, command: str, role: str):
+        assert call(command) == (1, "Failover is not configured. Establish a relationship first.")
+
+    def test_end_well_at_once_when_the_role_is_there(self, command: str, role: str):
+        establish(State.P_ACTIVE if role == "primary" else State.B_IDLE)
+        assert call(command) == (0, f"This appliance is {role} already.\n")
+
+    def test_with_force_need_a_confirmation(self, command: str, role: str, monkeypatch: pytest.MonkeyPatch):
+        establish(State.B_IDLE if role == "primary" else State.P_ACTIVE)
+        monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
+        code, printed = call(command, "--force")
+        assert code == 1
+        assert f"This appliance becomes {role} even if its peer cannot be contacted." in printed
+        assert "no data-sync has succeeded yet" in printed
+        assert printed.endswith("Nothing was changed. Confirm with --yes.")
+
+    def test_with_force_do_it_though_the_peer_is_dead(self, command: str, role: str, dead_peer: int):
+        establish(State.B_IDLE if role == "primary" else State.P_ACTIVE, peer_port=dead_peer)
+        code, printed = call(command, "--force", "--yes")
+        assert (code, journal.read().role) == (0, role), printed
+        assert f"This appliance is {role} now." in printed
+        assert RoleChange.objects.get().requested_by.endswith("shell)")
+
+    def test_without_force_change_nothing_while_the_peer_is_dead(self, command: str, role: str, dead_peer: int):
+        establish(State.B_IDLE if role == "primary" else State.P_ACTIVE, peer_port=dead_peer)
+        code, _ = call(command)
+        assert (code, journal.read().role != role) == (1, True)
+
+    def test_with_a_data_sync_are_refused_while_the_peer_is_dead(self, command: str, role: str, dead_peer: int):
+        establish(State.B_IDLE if role == "primary" else State.P_ACTIVE, peer_port=dead_peer)
+        code, printed = call(command, "--with-data-sync", "--force", "--yes")
+        assert code == 1
+        assert "no data-sync can be pulled" in printed
+
+    def test_do_not_begin_beside_a_running_change(self, command: str, role: str, dead_peer: int):
+        establish(State.B_IDLE if role == "primary" else State.P_ACTIVE, peer_port=dead_peer)
+        see_peer(State.P_ACTIVE if role == "primary" else State.B_IDLE)
+        RoleChange.objects.create(kind=ChangeKind.SWITCHOVER, target_role=Role.PRIMARY)
+        code, _ = call(command)
+        assert code == 1
+
+
+class TestEstablish:
+    def test_without_a_key_names_the_step_and_the_remedy(self, settings):
+        settings.ALLOW_LOOPBACK_TARGETS = True
+        code, printed = call("establish", "127.0.0.2", "8443", "127.0.0.1", "8443")
+        assert code == 1
+        assert printed.startswith("Inter-appliance key: This appliance has no inter-appliance key.")
+
+    @pytest.mark.django_db(transaction=True)
+    def test_with_nobody_there_names_the_step(self, dead_peer: int):
+        code, printed = call("establish", "127.0.0.1", str(dead_peer), "127.0.0.1", "8443")
+        assert code == 1
+        assert printed.startswith("TCP connection: ")
+
+    @pytest.mark.parametrize("port", ["0", "-1", "65536", "99999999999999999999"])
+    def test_a_port_that_is_none_is_refused(self, port: str, settings):
+        settings.ALLOW_LOOPBACK_TARGETS = True
+        set_inter_appliance_key(generate_inter_appliance_key())
+        code, printed = call("establish", "127.0.0.2", "--", port, "127.0.0.1", "8443")
+        assert code == 1
+        assert printed.startswith("What was entered: ")
+
+
+class TestFailoverStatus:
+    @pytest.fixture(autouse=True)
+    def healthy(self) -> None:
+        health.write(Health(True, health.HEALTHY))
+
+    def healthy_pair(self) -> None:
+        establish(State.P_ACTIVE)
+        now = timezone.now()
+        see_peer(State.B_IDLE, last_sync_at=now.timestamp(), last_sync_status="success")
+
+    def test_without_a_relationship_ends_with_2(self):
+        code, printed = call("failover_status")
+        assert code == 2
+        assert "not configured" in printed
+
+    def test_of_a_healthy_pair_ends_with_0(self):
+        self.healthy_pair()
+        code, printed = call("failover_status")
+        assert code == 0, printed
+        assert "Problem" not in printed
+        assert "site2.example.com (127.0.0.1:443): Backup" in printed
+
+    def test_as_json_has_the_same_facts(self):
+        self.healthy_pair()
+        code, printed = call("failover_status", "--json")
+        data = json.loads(printed)
+        assert (code, data["problems"]) == (0, [])
+        assert (data["appliance"]["role"], data["peer"]["role"]) == ("primary", "backup")
+        assert data["last_data_sync"]["status"] == "success"
+
+    def test_with_a_silent_peer_ends_with_1_and_says_so(self):
+        self.healthy_pair()
+        PeerView.objects.update(answered_at=timezone.now() - dt.timedelta(seconds=11))
+        code, printed = call("failover_status")
+        assert code == 1
+        assert "The peer site2.example.com does not answer." in printed
+
+    def test_with_another_build_on_the_peer_ends_with_1(self):
+        self.healthy_pair()
+        view = PeerView.objects.get()
+        view.status["build"] = "2.0.0 (build-x)"
+        view.save()
+        code, printed = call("failover_status")
+        assert code == 1
+        assert "site2.example.com runs 2.0.0 (build-x)" in printed
+
+    @pytest.mark.parametrize(
+        "status",
+        [{}, {"header": 7}, {"header": {"state": "nonsense"}}, {"last_sync_at": "soon"}, {"last_sync_at": 1e300}],
+    )
+    def test_survives_whatever_is_kept_of_the_peer(self, status: dict[str, object]):
+        establish(State.B_IDLE)
+        PeerView.objects.create(status=status)
+        assert call("failover_status", "--json")[0] == 1
+
+    def test_shows_what_is_going_on(self):
+        self.healthy_pair()
+        RoleChange.objects.create(kind=ChangeKind.SWITCHOVER, target_role=Role.BACKUP)
+        SyncRun.objects.create(trigger=SyncTrigger.SYNC_NOW, rows_total=10, rows_done=5)
+        _, printed = call("failover_status")
+        assert "become backup: In progress, Requested" in printed
+        assert "Comparing, 5 of 10 rows" in printed
+
+
+class TestSyncNow:
+    def test_without_a_relationship_is_refused(self):
+        code, printed = call("sync_now")
+        assert code == 1
+        assert "not configured" in printed
+
+    def test_on_a_primary_with_a_dead_backup_is_refused(self, dead_peer: int):
+        establish(State.P_ACTIVE, peer_port=dead_peer)
+        assert call("sync_now")[0] == 1
+
+    @pytest.mark.usefixtures("running_broker")
+    def test_without_a_worker_it_is_not_finished_in_time(self):
+        establish(State.B_IDLE)
+        code, printed = call("sync_now", "--timeout", "0.5")
+        assert code == 2, printed
+        assert "No worker has begun the data-sync." in printed
+
+    def test_follows_one_that_runs_already(self):
+        establish(State.B_IDLE)
+        run = lease.claim(SyncTrigger.INTERVAL)
+        SyncRun.objects.filter(pk=run.pk).update(rows_total=4, rows_done=1)
+        code, printed = call("sync_now", "--timeout", "0.5")
+        assert code == 2
+        assert "A data-sync is running already: it is followed." in printed
+        assert "Comparing, 1 of 4 rows" in printed
+        assert printed.endswith("The time is up: the data-sync goes on.")
+
+
+def test_the_outcome_of_a_data_sync_is_the_exit_code():
+    asked_at = timezone.now()
+    run = SyncRun.objects.create(trigger=SyncTrigger.SYNC_NOW, status=SyncStatus.SUCCESS)
+    printed = io.StringIO()
+    SyncNow(stdout=printed)._follow(asked_at, 5)
+    assert printed.getvalue().startswith("Done: ")
+    for status, code in ((SyncStatus.FAILED, 1), (SyncStatus.REFUSED, 1), (SyncStatus.CANCELLED, 2)):
+        SyncRun.objects.filter(pk=run.pk).update(status=status, message="why")
+        with pytest.raises(CommandError, match="why") as caught:
+            SyncNow(stdout=printed)._follow(asked_at, 5)
+        assert caught.value.returncode == code
