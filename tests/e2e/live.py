@@ -12,10 +12,13 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
+
+import psycopg
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90.0
@@ -41,6 +44,20 @@ def wait_for(what: str, is_true: Callable[[], Any], seconds: float = 30.0, pause
         time.sleep(pause)
 
 
+def processes_with(variable: str) -> dict[int, str]:
+    """The command line of every living process whose environment has `variable` (NAME=value), by process id."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes().split(b"\0")
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue  # it ended meanwhile, or is another user's
+        if command and variable.encode() in environment:
+            found[int(folder.name)] = command
+    return found
+
+
 @dataclass
 class LiveAppliance:
     """One appliance with its own data folder and address."""
@@ -51,6 +68,8 @@ class LiveAppliance:
     data_dir: Path
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    root: Path = ROOT  # the source tree that it runs from
+    changed_password: str = ""  # of `admin`, once it is another than the generated one
 
     @property
     def url(self) -> str:
@@ -60,7 +79,13 @@ class LiveAppliance:
     @property
     def password(self) -> str:
         """The password of the first administrator, `admin`."""
-        return (self.data_dir / "secrets" / "first-password").read_text().strip()
+        return self.changed_password or (self.data_dir / "secrets" / "first-password").read_text().strip()
+
+    def begin_with_password(self, password: str) -> None:
+        """Let the first administrator be born with this password; before the first start."""
+        secrets = self.data_dir / "secrets"
+        secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (secrets / "first-password").write_text(f"{password}\n")
 
     def env(self) -> dict[str, str]:
         """The environment of every process of this appliance."""
@@ -80,7 +105,7 @@ class LiveAppliance:
         with open(self.data_dir / "console.log", "ab") as console:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "appliance"],
-                cwd=ROOT,
+                cwd=self.root,
                 env=self.env(),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
@@ -149,7 +174,7 @@ class LiveAppliance:
         """Run `manage.py` on this appliance."""
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
+            cwd=self.root,
             env=self.env(),
             input=stdin,
             capture_output=True,
@@ -160,13 +185,27 @@ class LiveAppliance:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query on its database, read only."""
-        with sqlite3.connect(f"file:{self.data_dir}/database.sqlite3?mode=ro", uri=True, timeout=20) as database:
+        if url := self.environment.get("DATABASE_URL"):
+            with psycopg.connect(url, options="-c default_transaction_read_only=on") as connection:
+                return connection.execute(query.encode()).fetchall()
+        place = f"file:{self.data_dir}/database.sqlite3?mode=ro"
+        with closing(sqlite3.connect(place, uri=True, timeout=20)) as database:
             return database.execute(query).fetchall()
 
     def blobs(self) -> dict[str, int]:
         """Every file of its content-addressed store with its size."""
         store = self.data_dir / "blobs"
         return {str(path.relative_to(store)): path.stat().st_size for path in store.rglob("*") if path.is_file()}
+
+    def processes(self) -> dict[int, str]:
+        """The command line of every process that runs with this data folder, by process id."""
+        return processes_with(f"DATA_DIR={self.data_dir}")
+
+    def pid_of(self, part: str) -> int:
+        """The oldest of its processes whose command line contains `part`."""
+        found = [pid for pid, command in sorted(self.processes().items()) if part in command]
+        assert found, f"{self.name} runs no {part}"
+        return found[0]
 
     def tracebacks(self) -> list[str]:
         """Every line of its logs that carries a traceback."""
@@ -195,7 +234,10 @@ class LivePair:
         )
 
     def start(self) -> None:
-        """Start both and wait until both are healthy."""
+        """Start both and wait until both are healthy; they are born with one password, as `make run` does it."""
+        for appliance in (self.site1, self.site2):
+            if not appliance.data_dir.exists():
+                appliance.begin_with_password("first-password-of-the-pair")
         self.site1.start()
         self.site2.start()
         self.site1.wait_until_healthy()

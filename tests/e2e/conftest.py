@@ -1,0 +1,65 @@
+"""Live appliances and a browser for the end-to-end tests; each test ends with clean logs and no process left."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.e2e.browser import chromium
+from tests.e2e.live import LiveAppliance, LivePair, wait_for
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever stands in this folder is end to end."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A folder with a short path: Unix sockets lie below it."""
+    path = Path(tempfile.mkdtemp(prefix="e2e-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    with chromium() as running:
+        yield running
+
+
+@contextmanager
+def running(*appliances: LiveAppliance) -> Iterator[None]:
+    """Whatever happens meanwhile, these are stopped; then nothing of them is left and no log holds a traceback."""
+    try:
+        yield
+    finally:
+        for appliance in appliances:
+            appliance.stop()
+    for appliance in appliances:
+        assert appliance.tracebacks() == []
+        wait_for(f"the end of all processes of {appliance.name}", lambda held=appliance: not held.processes(), 5)
+
+
+@contextmanager
+def established_pair(folder: Path, *, port: int, **environment: str) -> Iterator[LivePair]:
+    """A pair with demo content, established from the shell, its first data-sync done: site1 is primary."""
+    pair = LivePair.below(folder, port=port, **environment)
+    with running(pair.site1, pair.site2):
+        pair.start()
+        filled = pair.site1.manage("demo_content")
+        assert filled.returncode == 0, filled.stderr
+        pair.establish_from_shell()
+        pair.wait_until_synchronised()
+        yield pair
