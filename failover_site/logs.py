@@ -55,6 +55,14 @@ class Formatter(logging.Formatter):
         return "\n".join(part for part in (f"{json.dumps(head)[1:-1]} {rest}".rstrip(), traceback) if part)
 
 
+def is_failure(record: logging.LogRecord) -> bool:
+    """Whether a record of `django.request` tells of an exception, not of an answer that is meant.
+
+    An unhealthy `/check_health` answers 500 and the portal of a backup 503, again and again: neither is an error.
+    """
+    return record.exc_info is not None
+
+
 def logging_config(*, form: str, level: str, appliance: str) -> dict[str, Any]:
     """The logging configuration (for `dictConfig`) of every process of this appliance.
 
@@ -68,11 +76,12 @@ def logging_config(*, form: str, level: str, appliance: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
+        "filters": {"failures": {"()": lambda: is_failure}},
         "formatters": {"line": {"()": Formatter, "form": form, "appliance": appliance}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level.upper()},
         "loggers": {
-            "django.request": {"level": "ERROR"},
+            "django.request": {"level": "ERROR", "filters": ["failures"]},
             "axes": {"level": "WARNING"},
             # A line for each tick and each task would bury the rest.
             "celery": {"level": "WARNING"},

@@ -47,3 +47,12 @@ def test_an_unknown_form_or_level_stops_the_start_with_the_name_of_the_variable(
         logging_config(form="xml", level="INFO", appliance="site1")
     with pytest.raises(ImproperlyConfigured, match="LOG_LEVEL"):
         logging_config(form="json", level="LOUD", appliance="site1")
+
+
+def test_an_answer_that_is_meant_is_no_error_in_the_log_but_an_exception_is() -> None:
+    configured = logging_config(form="json", level="INFO", appliance="site1")
+    assert configured["loggers"]["django.request"]["filters"] == ["failures"]
+    keep = configured["filters"]["failures"]["()"]()
+    failed = ValueError("broken")
+    assert not keep(record("Service Unavailable: /", status_code=503))
+    assert keep(record("Internal Server Error: /", status_code=500, exc_info=(ValueError, failed, None)))
