@@ -26,7 +26,9 @@ PAGE_MILLISECONDS = 20_000  # an appliance that has just started, on a busy mach
 FAILOVER = "/login/management/failover/"
 SECURITY = "/login/management/security/"
 # What Chromium itself says about answers that are meant to be refusals, or about an appliance that is down.
-EXPECTED_IN_CONSOLE = re.compile(r"Failed to load resource|net::ERR_|Response Status Error Code|htmx:(sendError|afterRequest)")
+EXPECTED_IN_CONSOLE = re.compile(
+    r"Failed to load resource|net::ERR_|Response Status Error Code|htmx:(sendError|afterRequest)"
+)
 
 
 @contextmanager
@@ -156,7 +158,10 @@ class Console:
     def fill_connections(self, peer: tuple[str, int | str], reverse: tuple[str, int | str]) -> None:
         """Fill the two groups of the page of an appliance without a relationship."""
         self.failover()
-        groups = {"New Backup Site Connection Details": peer, "Reverse Connection Details To This Primary Site": reverse}
+        groups = {
+            "New Backup Site Connection Details": peer,
+            "Reverse Connection Details To This Primary Site": reverse,
+        }
         for name, (host, port) in groups.items():
             group = self.page.get_by_role("group", name=name)
             group.get_by_label("Host name or IP address").fill(host)

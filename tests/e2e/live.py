@@ -44,8 +44,11 @@ def wait_for(what: str, is_true: Callable[[], Any], seconds: float = 30.0, pause
         time.sleep(pause)
 
 
-def processes_with(variable: str) -> dict[int, str]:
-    """The command line of every living process whose environment has `variable` (NAME=value), by process id."""
+def processes_of(data_dir: Path) -> dict[int, str]:
+    """The command line of every living process of a data folder, by process id.
+
+    It has DATA_DIR in its environment, or (a broker writes its title over that) the folder in its command line.
+    """
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -53,7 +56,7 @@ def processes_with(variable: str) -> dict[int, str]:
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue  # it ended meanwhile, or is another user's
-        if command and variable.encode() in environment:
+        if f"DATA_DIR={data_dir}".encode() in environment or f"{data_dir}/" in command:
             found[int(folder.name)] = command
     return found
 
@@ -199,7 +202,7 @@ class LiveAppliance:
 
     def processes(self) -> dict[int, str]:
         """The command line of every process that runs with this data folder, by process id."""
-        return processes_with(f"DATA_DIR={self.data_dir}")
+        return processes_of(self.data_dir)
 
     def pid_of(self, part: str) -> int:
         """The oldest of its processes whose command line contains `part`."""
