@@ -91,10 +91,14 @@ class Situation:
         return bool(self.change or self.state.op or self.peer.is_swapping)
 
     @property
+    def is_same(self) -> bool:
+        """Whether the peer, answering now, has the role that this appliance has."""
+        return self.peer.answers and self.role == self.peer.role and self.role != Role.NONE
+
+    @property
     def is_conflict(self) -> bool:
         """Whether both appliances have the same role and no role change explains it."""
-        same = self.role == self.peer.role and self.role != Role.NONE
-        return same and not self.is_busy and self.peer.answers
+        return self.is_same and not self.is_busy and self.view.same_role_polls >= CONFLICT_AFTER_POLLS
 
     @property
     def target(self) -> Role:
@@ -167,6 +171,8 @@ def headline(it: Situation) -> Headline:
         return _silent(it)
     if it.state.state == State.P_UNCONFIRMED:
         return Headline("busy", f"{it.this.name} is confirming its role", "It asks the peer before it serves.")
+    if it.is_same:
+        return Headline("busy", "The roles are being settled", "Both appliances have just shown the same role.")
     return _quiet(it)
 
 

@@ -105,7 +105,12 @@ class SingletonAdmin(SynchronisedAdmin[M]):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """The form with one button."""
-        context = {"show_save_and_continue": False, "show_save_and_add_another": False, **(extra_context or {})}
+        context = {
+            "is_singleton": True,
+            "show_save_and_continue": False,
+            "show_save_and_add_another": False,
+            **(extra_context or {}),
+        }
         return super().changeform_view(request, object_id, form_url, context)
 
     def response_change(self, request: HttpRequest, obj: M) -> HttpResponse:

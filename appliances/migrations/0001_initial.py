@@ -173,7 +173,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'Account',
-                'verbose_name_plural': 'users',
+                'verbose_name_plural': 'Accounts',
                 'permissions': [('switch_roles', 'May switch the roles of the appliances'), ('establish_relationship', 'May establish and break the failover relationship')],
                 'abstract': False,
             },

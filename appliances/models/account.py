@@ -21,6 +21,7 @@ class Account(AbstractUser):
 
     class Meta(AbstractUser.Meta):
         verbose_name = "Account"
+        verbose_name_plural = "Accounts"
         permissions = [
             ("switch_roles", "May switch the roles of the appliances"),
             ("establish_relationship", "May establish and break the failover relationship"),

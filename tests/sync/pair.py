@@ -62,6 +62,12 @@ def backup(**status: Any) -> None:
     sync_run(status=SyncStatus.SUCCESS, stage=SyncStage.DONE, reflects_at=timezone.now() - LAG)
 
 
+def conflict() -> None:
+    """Both appliances are primary, seen more than once."""
+    paired(State.P_ACTIVE, State.P_ACTIVE)
+    PeerView.objects.update(same_role_polls=3)
+
+
 def silent(minutes: int = 3) -> None:
     """The peer has not answered for some minutes."""
     PeerView.objects.update(

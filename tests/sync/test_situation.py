@@ -50,9 +50,11 @@ def test_the_latest_answer_being_old_counts_as_silence() -> None:
     assert "does not answer" in headline().title
 
 
-def test_both_primary_is_a_conflict_and_both_backup_too() -> None:
-    pair.paired(State.P_ACTIVE, State.P_ACTIVE)
+def test_the_same_role_on_both_is_a_conflict_once_it_was_seen_twice() -> None:
+    pair.conflict()
     assert headline().title == "Conflict: both appliances are Primary"
+    PeerView.objects.update(same_role_polls=1)
+    assert headline().title == "The roles are being settled"
 
 
 def test_both_backup_during_a_swap_is_not_a_conflict() -> None:

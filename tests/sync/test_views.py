@@ -49,7 +49,7 @@ def put(situation: str) -> None:
         case "swap":
             pair.swapping()
         case "conflict":
-            pair.paired(State.P_ACTIVE, State.P_ACTIVE)
+            pair.conflict()
         case "unseen":
             pair.paired()
             PeerView.objects.all().delete()
