@@ -7,6 +7,8 @@ doubled changes nothing.
 
 from __future__ import annotations
 
+import logging
+
 from appliances import selectors
 from appliances.choices import Role
 from sync import act, health, journal, probes, role_changes
@@ -17,6 +19,9 @@ from sync.relationship import settle
 from sync.rules import due
 from sync.rules import events as e
 from sync.rules.effects import SendGrant
+from sync.rules.role import UnknownEdge
+
+log = logging.getLogger(__name__)
 
 
 def boot() -> None:
@@ -40,7 +45,10 @@ def turn() -> list[due.Work]:
         is_sync_running=pull.is_running(),
     )
     for event in due.events_due(seen):
-        act.deliver(event)
+        try:
+            act.deliver(event)
+        except UnknownEdge as error:  # the state has changed since it was observed: the next turn looks again
+            log.info("event out of date", extra={"why": str(error)})
     if due.is_grant_to_be_repeated(seen) and seen.state.op is not None:
         act.carry_out((SendGrant(seen.state.op.op_id, seen.state.op.new_term),))
     role_changes.end_if_peer_is_lost(seen)

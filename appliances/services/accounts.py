@@ -26,7 +26,9 @@ def ensure_first_administrator() -> Path | None:
     with transaction.atomic():
         if not Account.objects.filter(is_superuser=True).exists():
             secrets.write_private(path, f"{generate_password()}\n".encode())
-            Account.objects.create_superuser(FIRST_ADMINISTRATOR, password=path.read_text().strip())
+            Account.objects.create_superuser(
+                FIRST_ADMINISTRATOR, password=path.read_text().strip(), may_use_command_api=True
+            )
             return path
     if not path.exists():
         return None
