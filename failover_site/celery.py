@@ -12,6 +12,7 @@ from celery import Celery, signals
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "failover_site.settings")
 
 TICK_SECONDS = 1.0
+HOUSEKEEPING_SECONDS = 3600.0
 QUEUES = ("role", "sync", "hooks", "mail")
 # A long data-sync must not hold up a role change, nor a slow mail server either.
 ROUTES = {
@@ -54,6 +55,11 @@ def configuration() -> dict[str, Any]:
                 "task": "sync.turn",
                 "schedule": TICK_SECONDS,
                 "options": {"queue": "role", "expires": 5 * TICK_SECONDS},
+            },
+            "housekeeping": {
+                "task": "sync.housekeeping",
+                "schedule": HOUSEKEEPING_SECONDS,
+                "options": {"queue": "hooks", "expires": HOUSEKEEPING_SECONDS},
             },
         },
         "beat_max_loop_interval": TICK_SECONDS,

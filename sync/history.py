@@ -9,9 +9,9 @@ from django.db.models import QuerySet
 
 from appliances.choices import Severity
 from sync import journal
-from sync.models import StatusEvent
+from sync.models import RoleChange, StatusEvent, SyncRun
 
-KEEP = 5000  # lines; the page shows them paged, older ones are of no use to anybody
+KEEP = 5000  # of each kind; the page shows them paged, older ones are of no use to anybody
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,9 @@ def latest(count: int = 50) -> QuerySet[StatusEvent]:
 
 
 def prune() -> int:
-    """Forget the lines beyond the newest KEEP; the number forgotten."""
-    oldest_kept = StatusEvent.objects.order_by("-id").values_list("id", flat=True)[KEEP : KEEP + 1].first()
-    if oldest_kept is None:
-        return 0
-    return StatusEvent.objects.filter(id__lte=oldest_kept).delete()[0]
+    """Forget what lies beyond the newest KEEP lines, data-syncs and role changes; the number forgotten."""
+    forgotten = 0
+    for model, newest_first in ((StatusEvent, "-id"), (SyncRun, "-started_at"), (RoleChange, "-requested_at")):
+        beyond = model.objects.order_by(newest_first).values("pk")[KEEP:]
+        forgotten += model.objects.filter(pk__in=list(beyond.values_list("pk", flat=True))).delete()[0]
+    return forgotten

@@ -14,7 +14,8 @@ from kombu.exceptions import OperationalError
 
 from appliances.choices import ChangeStatus, Role, SyncTrigger
 from appliances.mail import MailNotSent
-from sync import alerts, cycle, journal, role_changes
+from appliances.services import sessions
+from sync import alerts, cycle, history, journal, role_changes
 from sync.datasync import pull
 from sync.errors import MessageRefused, SyncError, SyncRefused
 from sync.models import RoleChange
@@ -81,6 +82,13 @@ def send_alerts(mails: Iterable[alerts.Mail]) -> None:
             send_mail.delay(mail.event, mail.subject, mail.text)
         except OperationalError as error:
             log.warning("alert not queued", extra={"alert": mail.event, "subject": mail.subject, "reason": str(error)})
+
+
+@shared_task(name="sync.housekeeping", queue="hooks")
+def housekeeping() -> None:
+    """Forget what nobody needs any more: old history and expired sessions."""
+    forgotten = {"history": history.prune(), "sessions": sessions.forget_expired()}
+    log.info("housekeeping done", extra=forgotten)
 
 
 def start_role_change(change: RoleChange) -> None:

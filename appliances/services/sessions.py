@@ -23,3 +23,8 @@ def end_sessions() -> int:
     ]
     Session.objects.filter(pk__in=ended).delete()
     return len(ended)
+
+
+def forget_expired() -> int:
+    """Delete the web sessions that have expired; their number."""
+    return Session.objects.filter(expire_date__lt=timezone.now()).delete()[0]
