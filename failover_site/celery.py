@@ -20,6 +20,7 @@ ROUTES = {
     "sync.pull_data": {"queue": "sync"},
     "sync.drive": {"queue": "hooks"},
     "sync.mail": {"queue": "mail"},
+    "sync.housekeeping": {"queue": "hooks"},
 }
 
 app = Celery("failover_site")

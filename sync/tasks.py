@@ -84,7 +84,7 @@ def send_alerts(mails: Iterable[alerts.Mail]) -> None:
             log.warning("alert not queued", extra={"alert": mail.event, "subject": mail.subject, "reason": str(error)})
 
 
-@shared_task(name="sync.housekeeping", queue="hooks")
+@shared_task(name="sync.housekeeping")
 def housekeeping() -> None:
     """Forget what nobody needs any more: old history and expired sessions."""
     forgotten = {"history": history.prune(), "sessions": sessions.forget_expired()}
