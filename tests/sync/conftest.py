@@ -46,8 +46,8 @@ def _forget_connections() -> None:
 @pytest.fixture
 def running_broker(settings: Settings, broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The appliance uses the running broker."""
+    monkeypatch.setitem(app.conf, "broker_url", broker_url)  # first: Celery reads the settings once, when it is asked
     settings.REDIS_URL = broker_url
     _forget_connections()
-    monkeypatch.setitem(app.conf, "broker_url", broker_url)
     yield broker_url
     _forget_connections()
