@@ -97,6 +97,12 @@ def ssl_context(_config: Any, _default: Callable[[], ssl.SSLContext]) -> ssl.SSL
     return _default_certificate.context()
 
 
+def pre_request(_worker: Any, request: Any) -> None:
+    """The command API closes each connection after its answer, as its clients expect; no application may say so."""
+    if request.path.startswith("/api/"):
+        request.must_close = True
+
+
 def post_fork(_arbiter: Any, _worker: Any) -> None:
     """A worker does not outlive its arbiter: it would hold the address that the next one needs."""
     die_with_parent()
