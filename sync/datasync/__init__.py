@@ -1,0 +1,1 @@
+"""Data-sync: the backup holds what the primary holds. Start at `pull`, then `registry`, `export` and `apply`."""

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from appliances.choices import SyncStage, SyncStatus, SyncTrigger
 from sync.datasync.refusals import refused
+from sync.errors import SyncRefused
 from sync.models import SyncRun
 from sync.rules.snapshot import Refusal
 
@@ -50,12 +51,23 @@ def is_alive(run: SyncRun) -> bool:
     return lives and run.heartbeat_at is not None and timezone.now() - run.heartbeat_at < STALE_AFTER
 
 
-def claim(trigger: SyncTrigger) -> SyncRun:
+def claim(trigger: SyncTrigger, *, wait_seconds: float = 0.0) -> SyncRun:
     """A new run; nobody else can begin one until it has ended. A run whose process is dead is ended first.
 
     Raises:
-        SyncRefused: a data-sync is running.
+        SyncRefused: a data-sync is running, and has not ended in `wait_seconds`.
     """
+    until = time.monotonic() + wait_seconds
+    while True:
+        try:
+            return _claim(trigger)
+        except SyncRefused:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(SAVE_SECONDS)
+
+
+def _claim(trigger: SyncTrigger) -> SyncRun:
     with transaction.atomic():
         before = SyncRun.objects.select_for_update().filter(status=SyncStatus.RUNNING).first()
         if before is not None:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from appliances import selectors
-from appliances.choices import Role, Severity, SyncStage, SyncStatus, SyncTrigger
+from appliances.choices import OperationKind, Role, Severity, SyncStage, SyncStatus, SyncTrigger
 from sync import history, journal
 from sync.datasync import apply, lease, marks, receive, union
 from sync.datasync.lease import LeaseLost, Progress
@@ -32,6 +32,7 @@ from sync.rules.facts import Operation, header_of
 from sync.rules.snapshot import Refusal, may_apply
 
 ANSWER_SECONDS = 60.0  # the primary digests its settings and writes a snapshot before it answers
+SWAP_WAIT_SECONDS = 30.0  # an ordinary data-sync notices within a moment that a swap has begun, and ends
 BLOBS_A_CALL = 5000  # ids in one request, which is far below the size limit of a message
 CLOCK_WARNING = dt.timedelta(hours=24)
 REPORTED = ("rows_done", "blobs_done", "bytes_done", "rows_sent", "blobs_sent")
@@ -70,7 +71,7 @@ def pull_data(
     """
     trigger = SyncTrigger(trigger)
     _must_be_backup()
-    run = lease.claim(trigger)
+    run = lease.claim(trigger, wait_seconds=SWAP_WAIT_SECONDS if for_operation else 0.0)
     pull: _Pull | None = None
     try:
         with client or PeerClient.to_peer(timeout=ANSWER_SECONDS) as peer:
@@ -220,6 +221,8 @@ class _Pull:
             raise refused(Refusal.NOT_BACKUP)
         if self._op_id is not None and (state.op is None or state.op.op_id != self._op_id):
             raise refused(Refusal.OPERATION_GONE)
+        if self._op_id is None and state.op is not None and state.op.kind is not OperationKind.YIELDED:
+            raise refused(Refusal.OPERATION_RUNNING)
 
 
 def check_manifest(manifest: Manifest) -> None:

@@ -465,6 +465,13 @@ def test_a_final_data_sync_belongs_to_its_swap(peer: FakePeer, there: There) -> 
     assert Account.objects.count() == 1
 
 
+def test_an_ordinary_data_sync_makes_way_for_a_swap(peer: FakePeer, there: There) -> None:
+    op = {"op_kind": "offered", "op_term": 0, "op_number": 1, "op_new_term": 1}
+    there("store_file", "a", b"a")
+    peer.before = lambda asked: world.set_state({"state": "b_syncing", **op}) if asked == "pull-rows" else None
+    refused(peer, "operation_running")
+
+
 def test_a_file_larger_than_the_disk_is_refused_before_it_is_fetched(peer: FakePeer, there: There) -> None:
     free = shutil.disk_usage("/").free
     there(
