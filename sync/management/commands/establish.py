@@ -18,17 +18,19 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The two connection groups of the page."""
-        parser.add_argument("host", help="host name or IP address of the peer, as seen from this appliance")
-        parser.add_argument("port", type=int, help="TLS port of the peer")
-        parser.add_argument("reverse_host", help="host name or IP address of this appliance, as seen from the peer")
-        parser.add_argument("reverse_port", type=int, help="TLS port of this appliance")
+        parser.add_argument("--peer-host", required=True, help="host name or IP address of the peer, as seen from here")
+        parser.add_argument("--peer-port", required=True, type=int, help="TLS port of the peer")
+        parser.add_argument(
+            "--reverse-host", required=True, help="host name or IP address of this appliance, as seen from the peer"
+        )
+        parser.add_argument("--reverse-port", required=True, type=int, help="TLS port of this appliance")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Shake hands with the peer; nothing is changed on either side when it refuses."""
         try:
             made = relationship.establish(
-                peer_host=options["host"],
-                peer_port=options["port"],
+                peer_host=options["peer_host"],
+                peer_port=options["peer_port"],
                 reverse_host=options["reverse_host"],
                 reverse_port=options["reverse_port"],
                 requested_by=operator(),

@@ -101,16 +101,26 @@ class TestBothRoleCommands:
         assert code == 1
 
 
+def connections(peer_host: str, peer_port: str, reverse_host: str, reverse_port: str) -> list[str]:
+    """The arguments of `establish`."""
+    return [
+        f"--peer-host={peer_host}",
+        f"--peer-port={peer_port}",
+        f"--reverse-host={reverse_host}",
+        f"--reverse-port={reverse_port}",
+    ]
+
+
 class TestEstablish:
     def test_without_a_key_names_the_step_and_the_remedy(self, settings):
         settings.ALLOW_LOOPBACK_TARGETS = True
-        code, printed = call("establish", "127.0.0.2", "8443", "127.0.0.1", "8443")
+        code, printed = call("establish", *connections("127.0.0.2", "8443", "127.0.0.1", "8443"))
         assert code == 1
         assert printed.startswith("Inter-appliance key: This appliance has no inter-appliance key.")
 
     @pytest.mark.django_db(transaction=True)
     def test_with_nobody_there_names_the_step(self, dead_peer: int):
-        code, printed = call("establish", "127.0.0.1", str(dead_peer), "127.0.0.1", "8443")
+        code, printed = call("establish", *connections("127.0.0.1", str(dead_peer), "127.0.0.1", "8443"))
         assert code == 1
         assert printed.startswith("TCP connection: ")
 
@@ -118,7 +128,7 @@ class TestEstablish:
     def test_a_port_that_is_none_is_refused(self, port: str, settings):
         settings.ALLOW_LOOPBACK_TARGETS = True
         set_inter_appliance_key(generate_inter_appliance_key())
-        code, printed = call("establish", "127.0.0.2", "--", port, "127.0.0.1", "8443")
+        code, printed = call("establish", *connections("127.0.0.2", port, "127.0.0.1", "8443"))
         assert code == 1
         assert printed.startswith("What was entered: ")
 
