@@ -61,7 +61,7 @@ def _session(until: dt.datetime, number: int, account: Account, chance: random.R
 
 
 def _events(session: SupportSession, chance: random.Random) -> list[SessionEvent]:
-    assert session.ended_at is not None  # noqa: S101  (for the type checker: a demo session has ended)
+    assert session.ended_at is not None  # a demo session has ended
     length = (session.ended_at - session.started_at).total_seconds()
     moments = sorted(chance.uniform(5, length - 5) for _ in range(chance.randint(8, 40)))
     told = [(0.0, SessionEventKind.STARTED, session.account_name, session.subject)]
