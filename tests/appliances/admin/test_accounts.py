@@ -49,14 +49,10 @@ def test_an_account_is_made_with_a_good_password(administrator: Client):
     assert Account.objects.get(username="ada").check_password(PHRASE)
 
 
-@pytest.mark.parametrize("weak", ["short", "passwordpassword", "123456789012", "ada-lovelace"])
+@pytest.mark.parametrize("weak", ["short", "1q2w3e4r5t6y", "123456789012", "ada-lovelace"])
 def test_a_weak_password_is_refused(administrator: Client, weak: str):
     typed = {"username": "ada-lovelace", "usable_password": "true", "password1": weak, "password2": weak}
     answer = administrator.post(f"{LIST}add/", typed)
-    if weak == "passwordpassword":
-        weak_but_long_enough = answer.status_code
-        assert weak_but_long_enough in {200, 302}
-        return
     assert answer.status_code == 200
     assert not Account.objects.filter(username="ada-lovelace").exists()
 
