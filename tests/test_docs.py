@@ -9,7 +9,9 @@ from pathlib import Path
 from tests.test_architecture import ROOT, modules, name, tracked_files
 
 # Put together here, so that this file is not the one that is found.
-REGISTRY_HOSTS = re.compile(r"pypi" + r"\.org|python" + r"hosted|npm" + r"js\.|docker" + r"\.io|index-" + r"url", re.IGNORECASE)
+REGISTRY_HOSTS = re.compile(
+    r"pypi" + r"\.org|python" + r"hosted|npm" + r"js\.|docker" + r"\.io|index-" + r"url", re.IGNORECASE
+)
 MACHINE_PATH = re.compile("/ho" + r"me/\w+/|/wo" + r"rk/\w+|/ro" + r"ot/\w+")
 ENV_READ = re.compile(r"""\benv\.\w+\(\s*["'](\w+)["']|\benviron(?:\.get\(|\[)\s*["'](\w+)["']""")
 # Read, but not set by anybody who runs the product.
@@ -33,7 +35,9 @@ def test_every_environment_variable_is_in_the_example() -> None:
 
 def commands_of_the_readme() -> list[str]:
     section = (ROOT / "README.md").read_text().partition("## Two commands")[2].partition("\n## ")[0]
-    return [line.partition("#")[0].strip() for line in re.findall(r"```sh\n(.*?)```", section, re.DOTALL)[0].splitlines()]
+    return [
+        line.partition("#")[0].strip() for line in re.findall(r"```sh\n(.*?)```", section, re.DOTALL)[0].splitlines()
+    ]
 
 
 def test_the_two_commands_of_the_readme_are_what_ci_runs() -> None:
@@ -68,5 +72,6 @@ def test_the_links_of_the_readmes_lead_somewhere() -> None:
 
 
 def test_the_paths_that_the_readme_names_exist() -> None:
-    for target in re.findall(r"`((?:sync|appliances|failover_site|deploy|tests|templates)/[\w./-]*)`", (ROOT / "README.md").read_text()):
+    folders = "sync|appliances|failover_site|deploy|tests|templates"
+    for target in re.findall(rf"`((?:{folders})/[\w./-]*)`", (ROOT / "README.md").read_text()):
         assert (ROOT / target).exists(), target

@@ -79,6 +79,7 @@ class Child:
     is_ready: bool = False
     is_done: bool = False
     is_late: bool = False
+    last_line: str = ""
     has_failed: bool = False  # a `once` program that ended with another status than 0
 
 
@@ -215,6 +216,7 @@ class Supervisor:
                 plain_level=child.program.plain_level,
                 now=lambda: dt.datetime.now(dt.UTC),
             )
+            child.last_line = raw
             if child.log_file:
                 child.log_file.write(line.text)
             if line.is_loud:
@@ -252,7 +254,7 @@ class Supervisor:
         child.failures = 1 if child.started_at and ran_seconds >= self.backoff.good_seconds else child.failures + 1
         if child.program.once:
             child.is_ready = child.is_done = child.has_failed = True
-            log.error("first step failed", extra={"program": child.program.name, "how": how})
+            log.error("first step failed", extra={"program": child.program.name, "how": how, "text": child.last_line})
             return
         delay = self.backoff.delay(child.failures)
         child.start_at = self.clock() + delay

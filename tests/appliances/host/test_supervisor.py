@@ -113,11 +113,12 @@ def test_a_failed_program_of_one_time_is_remembered_and_does_not_hold_up_the_res
     after = tmp_path / "after"
     supervisor, _ = run(
         tmp_path,
-        Program("step", shell("exit 1"), once=True),
+        Program("step", shell("echo wrong key; exit 1"), once=True),
         Program("next", shell(f"touch {after}; sleep 60")),
         until=lambda _: after.exists(),
     )
     assert [child.has_failed for child in supervisor.children] == [True, False]
+    assert supervisor.children[0].last_line == "wrong key"
 
 
 def test_a_program_of_one_time_that_is_not_needed_is_left_out(tmp_path: Path) -> None:
