@@ -42,6 +42,11 @@ class RootLogger(Logger):  # type: ignore[misc]  # gunicorn has no type hints
             logger.handlers.clear()
             logger.propagate = True
 
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """What a client did wrong is noted; it must not look like trouble of this appliance."""
+        level = logging.INFO if msg.startswith("Invalid request") else logging.WARNING
+        self.error_log.log(level, msg, *args, **kwargs)
+
 
 class DefaultCertificate:
     """The TLS context of the default certificate, made anew when that changes."""

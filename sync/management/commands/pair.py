@@ -131,6 +131,7 @@ def pairing(folder: Path, sites: tuple[Site, Site]) -> list[Program]:
     """The three steps an operator does by hand: the same key on both, then establish on the primary-to-be."""
     key = f"{keys.generate_inter_appliance_key()}\n".encode()
     (host1, port1), (host2, port2) = (split_address(site.listen) for site in sites)
+    addresses = [f"--peer-host={host2}", f"--peer-port={port2}", f"--reverse-host={host1}", f"--reverse-port={port1}"]
 
     def is_needed() -> bool:
         return not is_paired(folder)
@@ -149,7 +150,7 @@ def pairing(folder: Path, sites: tuple[Site, Site]) -> list[Program]:
     ]
     establish = Program(
         name="establish",
-        argv=sites[0].command("establish", host2, str(port2), host1, str(port1)),
+        argv=sites[0].command("establish", *addresses),
         environment=sites[0].environment,
         once=True,
         is_needed=is_needed,
