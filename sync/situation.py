@@ -172,7 +172,9 @@ def headline(it: Situation) -> Headline:
     if it.state.state == State.P_UNCONFIRMED:
         return Headline("busy", f"{it.this.name} is confirming its role", "It asks the peer before it serves.")
     if it.is_same:
-        return Headline("busy", "The roles are being settled", "Both appliances have just shown the same role.")
+        done = it.recent_change is not None and it.recent_change.status == ChangeStatus.COMPLETED
+        title = f"{it.this.name} is {it.role.label} now" if done else "The roles are being settled"
+        return Headline("busy", title, f"{it.peer.name} is asked again within seconds.")
     return _quiet(it)
 
 

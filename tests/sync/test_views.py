@@ -186,6 +186,7 @@ def test_controls_come_only_when_the_situation_took_another_shape(admin: Client)
     other = admin.get(f"{PAGE}live/?shape={shape[1]}&event=999999").content.decode()
     assert 'id="controls"' in other
     assert 'id="identity"' in other
+    assert "Break Failover Relationships…" in other
 
 
 def test_new_events_come_with_the_poll(admin: Client) -> None:
