@@ -28,7 +28,7 @@ from sync.rules.diff import Mark, TableDigest, Wanted
 from sync.rules.facts import RoleState, header_of
 from sync.rules.snapshot import Refusal, may_serve
 
-MAX_PUSH_BYTES = 256 * 1024 * 1024  # rows of one PUSH_APPEND, kept in memory until the stream has proved whole
+MAX_PUSH_BYTES = 96 * 1024 * 1024  # rows of one PUSH_APPEND, kept in memory until the stream has proved whole
 
 
 def begin(message: PullBegin) -> Manifest:

@@ -86,6 +86,9 @@ def pull_data(
         failure = NotStored(f"This appliance could not store what was received: {error}"[:500])
         _failed(run, failure)
         raise failure from error
+    except Exception:
+        lease.end(run, SyncStatus.FAILED, code="internal_error", message="It failed unexpectedly; the log says why.")
+        raise
     finally:
         if pull is not None:
             pull.clean_up()

@@ -357,6 +357,17 @@ def test_rows_numbered_twice_after_a_restore_are_united(peer: FakePeer, there: T
     assert Appliance.objects.get().guid == world.GUIDS["backup"]
 
 
+def test_an_error_nobody_foresaw_ends_the_run_too(peer: FakePeer) -> None:
+    def fail(path: str) -> None:
+        raise KeyError(path)
+
+    peer.before = fail
+    with pytest.raises(KeyError):
+        sync(peer)
+    assert not pull.is_running()
+    assert SyncRun.objects.get().code == "internal_error"
+
+
 # --- refusals ----------------------------------------------------------------------------------------------------
 
 
