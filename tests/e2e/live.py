@@ -259,7 +259,13 @@ class LivePair:
         entered = self.site2.manage("inter_appliance_key", "--set-from-stdin", stdin=key)
         assert entered.returncode == 0, entered.stderr
         port = str(self.site1.port)
-        done = self.site1.manage("establish", self.site2.address, port, self.site1.address, port)
+        done = self.site1.manage(
+            "establish",
+            f"--peer-host={self.site2.address}",
+            f"--peer-port={port}",
+            f"--reverse-host={self.site1.address}",
+            f"--reverse-port={port}",
+        )
         assert done.returncode == 0, done.stderr + done.stdout
 
     def wait_until_synchronised(self, seconds: float = 60.0) -> None:
