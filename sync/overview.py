@@ -81,7 +81,8 @@ def age_of_data(known: Overview) -> str:
     if known.last_sync is None or known.last_sync.at is None:
         return "no data-sync has succeeded yet"
     at = known.last_sync.at
-    return f"{timesince(at)} ago, {at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC".replace("\xa0", " ")
+    age = "just now" if timezone.now() - at < dt.timedelta(minutes=1) else f"{timesince(at)} ago"
+    return f"{age}, {at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC".replace("\xa0", " ")
 
 
 def peer_role(view: PeerView) -> str:

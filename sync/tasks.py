@@ -72,6 +72,7 @@ def send_mail(self: Task[..., None], event: str, subject: str, text: str) -> Non
             log.warning("alert not mailed", extra={"alert": event, "subject": subject, "reason": str(error)})
             return
         wait = min(MAIL_FIRST_WAIT_SECONDS * 2**self.request.retries, MAIL_LONGEST_WAIT_SECONDS)
+        log.info("alert put off", extra={"alert": event, "reason": str(error), "wait_seconds": wait})
         raise self.retry(exc=error, countdown=wait) from error
 
 
