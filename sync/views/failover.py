@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from appliances import selectors
 from appliances.choices import Role
 from appliances.models import BackupSettings
-from sync import relationship, role_changes, tasks
+from sync import alerts, relationship, role_changes, tasks
 from sync.errors import EstablishRefused, SyncError
 from sync.forms import BackupSettingsForm, ChangeForm, EstablishForm, suggested_reverse
 from sync.situation import Situation, read
@@ -43,6 +43,7 @@ def establish(request: HttpRequest) -> HttpResponse:
     try:
         made = relationship.establish(**form.cleaned_data, requested_by=who(request))
     except EstablishRefused as error:
+        tasks.send_alerts(alerts.establish_refused(error))
         return _set_up(request, form, error)
     except SyncError as error:
         tell(request, error)

@@ -7,8 +7,10 @@ import logging
 import pytest
 
 from appliances import mail
+from appliances.choices import EstablishStep
 from appliances.models import EmailConfiguration
 from sync import alerts
+from sync.errors import EstablishRefused
 from sync.models import AlertEpisode
 from tests.appliances import smtp
 
@@ -48,6 +50,13 @@ def test_what_a_peer_says_of_itself_is_written_as_it_is():
     found = alerts.begin(alerts.PRODUCT_MISMATCH, "1.0 <b>&amp;</b> 'x'")
     assert found is not None
     assert "1.0 <b>&amp;</b> 'x'" in found.text
+
+
+def test_a_relationship_refused_for_its_version_is_mailed_and_other_refusals_are_not():
+    assert alerts.establish_refused(EstablishRefused(EstablishStep.KEY, "Another key.")) == []
+    [due] = alerts.establish_refused(EstablishRefused(EstablishStep.VERSION, DETAIL))
+    assert DETAIL in due.text
+    assert alerts.establish_refused(EstablishRefused(EstablishStep.VERSION, DETAIL)) == []
 
 
 def test_an_alert_arrives():

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import alerts, relationship, tasks
-from sync.errors import EstablishRefused
+from sync.errors import EstablishRefused, SyncError
 from sync.management.shell import REFUSED, operator
 
 
@@ -38,4 +38,6 @@ class Command(BaseCommand):
         except EstablishRefused as refusal:
             tasks.send_alerts(alerts.establish_refused(refusal))
             raise CommandError(f"{refusal.step.label}: {refusal}", returncode=REFUSED) from refusal
+        except SyncError as error:
+            raise CommandError(str(error), returncode=REFUSED) from error
         self.stdout.write(self.style.SUCCESS(f"Established with {made}. This appliance is primary."))
