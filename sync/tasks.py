@@ -39,7 +39,7 @@ def turn() -> None:
     for work in cycle.turn():
         match work:
             case Work.PULL_DATA:
-                pull_data.apply_async((SyncTrigger.INTERVAL,), expires=HINT_SECONDS)
+                pull_data.apply_async((pull.automatic_trigger(),), expires=HINT_SECONDS)
             case Work.DRIVE_ROLE_CHANGE:
                 change = role_changes.running()
                 if change is not None:

@@ -54,6 +54,14 @@ def latest_success() -> SyncRun | None:
     return SyncRun.objects.filter(status=SyncStatus.SUCCESS).first()
 
 
+def automatic_trigger() -> SyncTrigger:
+    """What an automatic data-sync that starts now is to be called: the first of this relationship, or by interval."""
+    relationship = selectors.relationship()
+    if relationship is None or SyncRun.objects.filter(started_at__gte=relationship.established_at).exists():
+        return SyncTrigger.INTERVAL
+    return SyncTrigger.FIRST
+
+
 def pull_data(
     trigger: SyncTrigger, *, for_operation: Operation | None = None, client: PeerClient | None = None
 ) -> SyncRun:
