@@ -126,7 +126,7 @@ class PinnedConnection(http.client.HTTPSConnection):
 
     @property
     def _socket(self) -> _DeadlineSocket:
-        assert isinstance(self.sock, _DeadlineSocket)  # noqa: S101  (set by connect)
+        assert isinstance(self.sock, _DeadlineSocket)
         return self.sock
 
     @property

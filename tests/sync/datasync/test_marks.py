@@ -21,7 +21,7 @@ def test_sealing_numbers_rows_without_gaps_and_goes_on_where_it_ended() -> None:
     assert marks.seal_all() == 1234
     world.events(10)
     assert marks.seal_all() == 10
-    assert sorted(SessionEvent.objects.values_list("seq", flat=True)) == list(range(1, 1245))
+    assert set(SessionEvent.objects.values_list("seq", flat=True)) == set(range(1, 1245))
     assert set(SessionEvent.objects.values_list("origin", "incarnation")) == {(this_appliance().guid, 1)}
     assert marks.seal_all() == 0
 

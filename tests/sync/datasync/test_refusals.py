@@ -17,6 +17,7 @@ from appliances.models import (
 )
 from sync import journal
 from sync.datasync import pull
+from sync.errors import SyncError
 from sync.models import SyncRun
 from sync.rules.facts import Head
 from tests.fakes import FakePeer
@@ -26,7 +27,7 @@ from tests.sync.datasync.test_pull import There, both_hold_the_same, sync
 
 def refused(peer: FakePeer, code: str) -> None:
     before = world.contents()
-    with pytest.raises(pull.SyncError):
+    with pytest.raises(SyncError):
         sync(peer)
     assert world.contents() == before
     run = SyncRun.objects.first()
@@ -89,7 +90,7 @@ def test_another_asker_is_refused(peer: FakePeer, there: There) -> None:
 
 def test_without_a_backup_role_nothing_is_asked(peer: FakePeer) -> None:
     world.set_state({"state": "p_active"})
-    with pytest.raises(pull.SyncError, match="not the backup"):
+    with pytest.raises(SyncError, match="not the backup"):
         sync(peer)
     assert peer.asked == []
     assert not SyncRun.objects.exists()
@@ -100,7 +101,7 @@ def test_a_role_that_changes_meanwhile_stops_the_data_sync(peer: FakePeer, there
     there("store_file", "a", b"a")
     world.event("ours")
     peer.before = lambda asked: world.set_state({"state": "p_active"}) if asked == path else None
-    with pytest.raises(pull.SyncError, match="not the backup"):
+    with pytest.raises(SyncError, match="not the backup"):
         sync(peer)
     assert not FileStoreFile.objects.exists()
 
@@ -123,7 +124,7 @@ def test_a_final_data_sync_belongs_to_its_swap(peer: FakePeer, there: There) -> 
 
     there("account", "bob")
     peer.before = lambda asked: world.set_state({"state": "b_idle", "op_kind": ""}) if asked == "pull-rows" else None
-    with pytest.raises(pull.SyncError, match="has ended"):
+    with pytest.raises(SyncError, match="has ended"):
         pull.pull_data(SyncTrigger.ROLE_CHANGE, for_operation=operation, client=peer)  # type: ignore[arg-type]
     assert SyncRun.objects.first().status == SyncStatus.CANCELLED  # type: ignore[union-attr]
     assert Account.objects.count() == 1
@@ -162,7 +163,7 @@ def test_the_snapshot_is_gone_after_every_end(peer: FakePeer, there: There) -> N
     assert there("run", left) == []
     there("account", "bob")
     peer.change = lambda path, frame: frame[:-3]
-    with pytest.raises(pull.SyncError):
+    with pytest.raises(SyncError):
         sync(peer)
     assert there("run", left) == []
     assert FailoverRelationship.objects.get().last_pulled_at is None

@@ -52,8 +52,8 @@ def test_many_to_many_and_bulk_changes_move_the_head() -> None:
     group = Group.objects.create(name="staff")
     for change in (
         lambda: account.groups.add(group),
-        lambda: group.permissions.add(Permission.objects.first()),
-        lambda: account.user_permissions.add(Permission.objects.first()),
+        lambda: group.permissions.add(Permission.objects.earliest("pk")),
+        lambda: account.user_permissions.add(Permission.objects.earliest("pk")),
         lambda: FileStoreFile.objects.bulk_create(
             [FileStoreFile(name=n, blob_id="0" * 64, size_bytes=1) for n in "ab"]
         ),
@@ -136,7 +136,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         cwd="/",
     )
     try:
-        ready = [binaries / "pg_isready", "-h", folder, "-U", "site", "-d", "postgres", "-t", "10"]
+        ready = [str(binaries / "pg_isready"), "-h", str(folder), "-U", "site", "-d", "postgres", "-t", "10"]
         for _ in range(50):
             if subprocess.run(ready, capture_output=True, check=False).returncode == 0:
                 break
