@@ -1,7 +1,6 @@
 """Gunicorn's configuration: addresses, workers, TLS, logs (`gunicorn -c python:failover_site.server`).
 
-Gunicorn ends TLS itself. The private key is never a file: it is unsealed from the database into memory, and given to
-OpenSSL through an anonymous memory file. A new default certificate is presented within CERTIFICATE_SECONDS.
+Gunicorn ends TLS itself, with what `failover_site.tls` gives it for each connection.
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import ssl
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,15 +18,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "failover_site.settings")
 django.setup()
 
 from django.conf import settings  # noqa: E402
-from django.db import Error, connections  # noqa: E402
+from django.db import connections  # noqa: E402
 
-from appliances import secrets, selectors  # noqa: E402
 from appliances.host.processes import die_with_parent  # noqa: E402
 from appliances.services.certificates import ensure_default_certificate  # noqa: E402
-
-CERTIFICATE_SECONDS = 5.0  # how long a certificate is presented before the database is asked for a newer one
-
-log = logging.getLogger(__name__)
+from failover_site.tls import DefaultCertificate  # noqa: E402
 
 
 class RootLogger(Logger):  # type: ignore[misc]  # gunicorn has no type hints
@@ -46,52 +39,6 @@ class RootLogger(Logger):  # type: ignore[misc]  # gunicorn has no type hints
         """What a client did wrong is noted; it must not look like trouble of this appliance."""
         level = logging.INFO if msg.startswith("Invalid request") else logging.WARNING
         self.error_log.log(level, msg, *args, **kwargs)
-
-
-class DefaultCertificate:
-    """The TLS context of the default certificate, made anew when that changes."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._context: ssl.SSLContext | None = None
-        self._certificate_id: object = None
-        self._checked_at = 0.0
-
-    def context(self) -> ssl.SSLContext:
-        """The context to use for a new connection; the last good one while the database cannot be read."""
-        with self._lock:
-            if self._context is None or time.monotonic() - self._checked_at > CERTIFICATE_SECONDS:
-                try:
-                    self._refresh()
-                except (Error, secrets.SecretUnreadable):
-                    if self._context is None:
-                        raise
-                    log.exception("certificate not read, the last one stays in use")
-                self._checked_at = time.monotonic()
-            assert self._context is not None
-            return self._context
-
-    def _refresh(self) -> None:
-        certificate = selectors.default_certificate() or ensure_default_certificate()
-        if certificate.pk == self._certificate_id and self._context is not None:
-            return
-        key = secrets.unseal(bytes(certificate.sealed_key), certificate.key_label)
-        self._context = make_context(certificate.pem.encode(), key)
-        self._certificate_id = certificate.pk
-
-
-def make_context(pem: bytes, key: bytes) -> ssl.SSLContext:
-    """A server context, TLS 1.2 or newer, for this certificate and key; neither touches the disk."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    file = os.memfd_create("certificate", os.MFD_CLOEXEC)
-    try:
-        os.write(file, key + b"\n" + pem)
-        context.load_cert_chain(f"/proc/self/fd/{file}")
-    finally:
-        os.close(file)
-    return context
 
 
 _default_certificate = DefaultCertificate()
