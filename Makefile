@@ -21,9 +21,9 @@ test: $(VENV)/.installed-dev ## Run everything: lint, types, import contracts, a
 	@$(MAKE) --no-print-directory lint
 	@$(PY) -m pytest
 
-check: $(VENV)/.installed-dev ## Run what takes less than three minutes: as test, without the end-to-end tests
+check: $(VENV)/.installed-dev ## Run what takes less than three minutes: as test, without the slow ones
 	@$(MAKE) --no-print-directory lint
-	@$(PY) -m pytest -m "not e2e"
+	@$(PY) -m pytest -m "not e2e and not slow"
 
 bench: $(VENV)/.installed-dev ## Measure how long a planned swap of roles is felt
 	@$(PY) deploy/bench/switch.py
@@ -33,7 +33,7 @@ lint: $(VENV)/.installed-dev
 	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m mypy
-	@$(VENV)/bin/lint-imports --no-cache | tail -n 1
+	@$(VENV)/bin/lint-imports --no-cache >$(VENV)/.contracts || { cat $(VENV)/.contracts; exit 1; }
 
 # Everything is installed from a lock with hashes, and again only when the lock has changed.
 $(VENV)/.installed-run: requirements.lock | $(PY)

@@ -150,6 +150,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_data_sync_does_the_same_on_postgresql(postgresql: str) -> None:
     """The tests of this folder, run with the backup on PostgreSQL."""
     if settings.DATABASES["default"]["ENGINE"].endswith("postgresql"):
