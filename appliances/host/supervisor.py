@@ -24,6 +24,7 @@ from appliances.host import child_logs
 from appliances.host.processes import die_with_parent
 
 LOOP_SECONDS = 0.1  # how late an ended child or a finished start is noticed
+SAME_SIGNAL_SECONDS = 2.0  # a signal within this time of the first is the same one, come by another way
 READ_BYTES = 64 * 1024
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ class Supervisor:
         self.clock = clock
         self._announced = False
         self._stops_wanted = 0
+        self._first_stop_at = 0.0
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> None:
@@ -136,7 +138,11 @@ class Supervisor:
         self._stops_wanted += 1
 
     def _on_signal(self, _number: int, _frame: object) -> None:
-        self.stop()
+        # `make` and `timeout` pass on a signal that the process group has got already: that is no second wish.
+        now = self.clock()
+        if not self._stops_wanted or now - self._first_stop_at > SAME_SIGNAL_SECONDS:
+            self._first_stop_at = self._first_stop_at or now
+            self.stop()
 
     # --- Starting -----------------------------------------------------------------------------------------------
 

@@ -198,3 +198,17 @@ def test_a_signal_stops_everything(
     supervisor_process.send_signal(number)
     assert supervisor_process.wait(PATIENCE_SECONDS) == 0
     assert not is_running(child)
+
+
+def test_a_signal_that_comes_by_two_ways_still_lets_the_children_end_by_themselves(tmp_path: Path) -> None:
+    up, order = tmp_path / "up", tmp_path / "order"
+    slow = f"trap 'sleep 0.3; echo ended >> {order}; exit' TERM; touch {up}; while :; do sleep 0.05; done"
+
+    def signal_twice(supervisor: Supervisor) -> bool:
+        if up.exists() and not supervisor._stops_wanted:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+        return False
+
+    run(tmp_path, Program("slow", shell(slow)), until=signal_twice)
+    assert order.read_text() == "ended\n"
