@@ -81,7 +81,7 @@ def choose(data_dir: Path, *, redis_url: str, server: str | None) -> Broker:
         return Broker(url=redis_url)
     if server is None:
         return Broker(
-            url="filesystem://",
+            url="filesystem://localhost",
             warning="No Redis or Valkey was found: messages go through files, which is slow and for trying out only. "
             "Install redis-server or valkey-server, or set REDIS_URL.",
         )

@@ -120,7 +120,7 @@ def run(data_dir: Path, *, on_ready: Any) -> None:
     """Run the programs of this appliance until a signal."""
     chosen = broker.choose(data_dir, redis_url=os.environ.get("REDIS_URL", ""), server=broker.find_server())
     if chosen.warning:
-        log.warning("broker", extra={"text": chosen.warning})
+        log.warning("broker is not the usual one", extra={"text": chosen.warning})
     if chosen.url.startswith("filesystem://"):
         (data_dir / "messages").mkdir(exist_ok=True)
     # What is done in processes of their own must not share a connection with this one.

@@ -44,7 +44,7 @@ def test_a_server_on_the_path_goes_before_the_bundled_one(tmp_path: Path) -> Non
 
 def test_without_any_server_the_file_system_is_used_with_a_warning(tmp_path: Path) -> None:
     chosen = broker.choose(tmp_path, redis_url="", server=None)
-    assert chosen.url == "filesystem://"
+    assert chosen.url == "filesystem://localhost"
     assert "REDIS_URL" in chosen.warning
 
 
