@@ -133,7 +133,12 @@ BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
 }
 if REDIS_URL.startswith("filesystem://"):
     _folder = str(DATA_DIR / "messages")
-    BROKER_TRANSPORT_OPTIONS = {"data_folder_in": _folder, "data_folder_out": _folder, "processed_folder": _folder}
+    BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": _folder,
+        "data_folder_out": _folder,
+        "processed_folder": _folder,
+        "control_folder": str(DATA_DIR / "message-control"),
+    }
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 else:
     _CACHE_URL = REDIS_URL.replace("redis+socket://", "unix://", 1)

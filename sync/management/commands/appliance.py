@@ -122,7 +122,8 @@ def run(data_dir: Path, *, on_ready: Any) -> None:
     if chosen.warning:
         log.warning("broker is not the usual one", extra={"text": chosen.warning})
     if chosen.url.startswith("filesystem://"):
-        (data_dir / "messages").mkdir(exist_ok=True)
+        for name in ("messages", "message-control"):
+            (data_dir / name).mkdir(exist_ok=True)
     # What is done in processes of their own must not share a connection with this one.
     connections.close_all()
     os.chdir(settings.BASE_DIR)
