@@ -1,4 +1,4 @@
-"""What two live appliances hold, side by side, read from their databases and blob stores: no part of the product asks."""
+"""What two live appliances hold, side by side: read from their databases and blob stores, past the product."""
 
 from __future__ import annotations
 

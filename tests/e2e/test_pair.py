@@ -71,7 +71,7 @@ def test_a_pair_is_established_synchronised_swapped_and_survives_its_primary(bro
         ):
             began = time.monotonic()
             chapter(story)
-            print(f"{chapter.__name__}: {time.monotonic() - began:.1f} s")
+            print(f"{chapter.__name__}: {time.monotonic() - began:.1f} s", flush=True)
         assert story.one.complaints + story.two.complaints == []
         story.one.close()
         story.two.close()
