@@ -85,7 +85,8 @@ class Console:
     # --- Logging in -------------------------------------------------------------------------------------------
 
     def log_in(self, username: str = "admin", password: str = "") -> None:
-        """Log in to `/login/` and see Status."""
+        """Log in to `/login/` anew and see Status."""
+        self.log_out()
         self.open("/login/")
         self.page.get_by_label("User name").fill(username)
         self.page.get_by_label("Password").fill(password or self.appliance.password)

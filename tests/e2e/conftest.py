@@ -44,6 +44,10 @@ def running(*appliances: LiveAppliance) -> Iterator[None]:
     """Whatever happens meanwhile, these are stopped; then nothing of them is left and no log holds a traceback."""
     try:
         yield
+    except BaseException:
+        for appliance in appliances:
+            print(f"--- loud lines of {appliance.name}", *appliance.loud_lines()[-15:], sep="\n")
+        raise
     finally:
         for appliance in appliances:
             appliance.stop()
@@ -63,3 +67,19 @@ def established_pair(folder: Path, *, port: int, **environment: str) -> Iterator
         pair.establish_from_shell()
         pair.wait_until_synchronised()
         yield pair
+
+
+def by_role(pair: LivePair) -> tuple[LiveAppliance, LiveAppliance]:
+    """The primary and the backup."""
+    sites = (pair.site1, pair.site2)
+    primary, backup = sites if pair.site1.role() == "primary" else sites[::-1]
+    assert backup.role() == "backup"
+    return primary, backup
+
+
+def settle(pair: LivePair) -> None:
+    """Wait until no role change runs on either and both are healthy."""
+    running = "SELECT 1 FROM sync_rolechange WHERE status = 'running'"
+    for site in (pair.site1, pair.site2):
+        wait_for("the end of the role change", lambda held=site: not held.rows(running), 60)
+        wait_for("health", lambda held=site: held.get("/check_health")[0] == 200, 60)

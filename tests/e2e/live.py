@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import signal
 import sqlite3
 import ssl
@@ -212,12 +213,19 @@ class LiveAppliance:
 
     def tracebacks(self) -> list[str]:
         """Every line of its logs that carries a traceback."""
-        logs = [self.data_dir / "console.log", *(self.data_dir / "logs").glob("*.log*")]
+        return [line for line in self._lines() if "Traceback (most recent call last)" in line]
+
+    def loud_lines(self) -> list[str]:
+        """Every line of its logs that is a warning or worse."""
+        return [line for line in self._lines() if re.search('"level": "(warning|error|critical)"', line)]
+
+    def _lines(self) -> list[str]:
+        logs = [self.data_dir / "console.log", *sorted((self.data_dir / "logs").glob("*.log*"))]
         return [
-            f"{path.name}: {line[:2000]}"
+            f"{path.name}: {line[:3000]}"
             for path in logs
+            if path.exists()
             for line in path.read_text(errors="replace").splitlines()
-            if "Traceback (most recent call last)" in line
         ]
 
 
@@ -258,15 +266,17 @@ class LivePair:
         key = made.stdout.strip().splitlines()[-1]
         entered = self.site2.manage("inter_appliance_key", "--set-from-stdin", stdin=key)
         assert entered.returncode == 0, entered.stderr
-        port = str(self.site1.port)
-        done = self.site1.manage(
-            "establish",
-            f"--peer-host={self.site2.address}",
-            f"--peer-port={port}",
-            f"--reverse-host={self.site1.address}",
-            f"--reverse-port={port}",
-        )
+        done = self.establish()
         assert done.returncode == 0, done.stderr + done.stdout
+
+    def establish(self) -> subprocess.CompletedProcess[str]:
+        """Run `establish` on site1: it becomes the primary."""
+        peer, own = self.site2, self.site1
+        return own.manage(
+            "establish",
+            *("--peer-host", peer.address, "--peer-port", str(peer.port)),
+            *("--reverse-host", own.address, "--reverse-port", str(own.port)),
+        )
 
     def wait_until_synchronised(self, seconds: float = 60.0) -> None:
         """Wait for a good data-sync on the backup."""

@@ -202,9 +202,12 @@ def the_old_primary_comes_back_and_does_not_serve(story: Story) -> None:
     story.two.failover()
     before = term_of(story.site2)
     story.site1.start()
-    served = []
+    served: list[int] = []
     wait_for("the portal of site1 answers", lambda: portal_status(story.site1, served) == 503, 90)
-    story.site1.wait_until_healthy()
+    # For a load balancer it is unhealthy, and it says why to those who may ask.
+    wait_for("superseded", lambda: "taken the primary role over" in problem(story.site1), 60)
+    assert story.site1.get("/check_health")[0] == 500
+    assert story.site1.role() == "primary"
     story.one.log_in()
     story.one.failover()
     story.one.expect_headline(re.compile("Conflict: both appliances are Primary|has been superseded"), 30)
@@ -282,6 +285,11 @@ def term_of(appliance: LiveAppliance) -> int:
     return int(appliance.rows("SELECT term FROM sync_rolejournal")[0][0])
 
 
+def problem(appliance: LiveAppliance) -> str:
+    """What the API says is wrong with an appliance."""
+    return appliance.command("check_health").findtext(f"{NAMESPACE}error_message") or ""
+
+
 def portal_status(appliance: LiveAppliance, seen: list[int]) -> int:
     """The status of the portal; kept in `seen`."""
     seen.append(appliance.get("/")[0])
@@ -327,7 +335,6 @@ def read_back(story: Story, *, serving: LiveAppliance, text: str = "Written on t
             continue
         health = other.appliance.command("check_health", username=username, password=password)
         assert health.findtext(f"{NAMESPACE}success") == "1"
-        other.log_out()
         other.log_in(username, password)
         other.failover()
 
