@@ -127,6 +127,10 @@ class LiveAppliance:
 
         wait_for(f"{self.name} is healthy", is_healthy, seconds)
 
+    def wait_until_answering_health(self, seconds: float = START_SECONDS) -> None:
+        """Wait until `/check_health` says 200, whoever started it."""
+        wait_for(f"{self.name} is healthy", lambda: self.get("/check_health")[0] == 200, seconds)
+
     def console(self) -> str:
         """What it printed so far."""
         return (self.data_dir / "console.log").read_text(errors="replace")

@@ -16,7 +16,8 @@ from tests.e2e.live import LiveAppliance, LivePair, wait_for
 
 PORT = 9140
 STOP_SECONDS = 15.0  # the supervisor gives its children ten
-CHILDREN = ("--queues=role", "--queues=sync", "--queues=hooks", "--queues=mail", "celery --quiet --app=failover_site beat")
+BEAT = "--app=failover_site beat"
+CHILDREN = ("--queues=role", "--queues=sync", "--queues=hooks", "--queues=mail", BEAT)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_each_child_that_is_killed_is_started_again_and_does_its_work(pair: Live
         os.kill(killed, signal.SIGKILL)
         wait_for(f"another {part}", lambda held=killed, part=part: has_another(backup, part, held), 30)
     wait_for("health", lambda: backup.get("/check_health")[0] == 200, 60)
-    assert len(matching(backup, "--app=failover_site beat")) == 1
+    assert len(matching(backup, BEAT)) == 1
     for queue in ("role", "sync", "hooks", "mail"):
         assert len(matching(backup, f"--queues={queue} ")) == 1
     synchronise(backup)
