@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -52,3 +53,9 @@ def keep_log_in(folder: Path, *, name: str = "") -> None:
         formatter.form = "json"
         formatter.appliance = name or formatter.appliance
     root.handlers = [SupervisorLog(folder, formatter)]
+
+
+def print_line_by_line() -> None:
+    """From now on each printed line is seen at once, in a file or a pipe as well: a start takes long to be over."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)

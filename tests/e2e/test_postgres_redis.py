@@ -17,10 +17,11 @@ import redis
 
 from tests.e2e.compare import count, differences
 from tests.e2e.conftest import running, settle
-from tests.e2e.live import NAMESPACE, LivePair, wait_for
+from tests.e2e.live import NAMESPACE, LiveAppliance, LivePair, wait_for
 
 PORT = 9150
 REDIS_PASSWORD = "a-password-of-redis"
+POSTGRES_PASSWORD = "a-password-of-postgresql"
 UNPRIVILEGED = ("postgres", "nobody")  # PostgreSQL refuses to run as root
 
 
@@ -39,6 +40,7 @@ def test_a_pair_on_postgresql_and_redis_is_synchronised_and_swapped(folder: Path
             "DATABASE_URL": f"{postgres}/site2",
             "REDIS_URL": f"redis+socket://:{REDIS_PASSWORD}@{folder}/redis.sock?virtual_host=2",
         }
+        refuses_to_start_without_its_database(folder)
         stack.enter_context(running(pair.site1, pair.site2))
         pair.start()
         assert not (pair.site1.data_dir / "database.sqlite3").exists()
@@ -58,9 +60,19 @@ def test_a_pair_on_postgresql_and_redis_is_synchronised_and_swapped(folder: Path
         assert differences(pair.site1, pair.site2) == []
 
 
+def refuses_to_start_without_its_database(folder: Path) -> None:
+    """The start ends with one sentence that names the variable."""
+    url = f"postgres://appliance:nothing@127.0.0.1:{free_port()}/nowhere"
+    alone = LiveAppliance("site9.example.com", "127.0.0.9", PORT, folder / "site9", {"DATABASE_URL": url})
+    refused = alone.manage("appliance")
+    assert refused.returncode != 0
+    assert "DATABASE_URL: the database does not answer" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 @contextmanager
 def postgresql(folder: Path) -> Iterator[str]:
-    """A cluster of its own with the databases site1 and site2, on a Unix socket only; the beginning of its URL."""
+    """A cluster of its own with the databases site1 and site2, on a port of loopback; the beginning of its URL."""
     programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), default=None)
     if programs is None:
         pytest.skip("PostgreSQL is not installed")
@@ -69,17 +81,21 @@ def postgresql(folder: Path) -> Iterator[str]:
     if user:
         shutil.chown(folder, user)
     data = folder / "data"
-    _run([programs / "initdb", "-D", data, "-U", "appliance", "-A", "trust", "--no-sync"], user)
+    word = folder / "password"
+    word.write_text(POSTGRES_PASSWORD)
+    word.chmod(0o644)
+    access = ["-U", "appliance", "-A", "scram-sha-256", f"--pwfile={word}"]
+    _run([programs / "initdb", "-D", data, *access, "--no-sync"], user)
+    port = free_port()
     server = subprocess.Popen(
-        [programs / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses="],
+        [programs / "postgres", "-D", data, "-k", folder, "-h", "127.0.0.1", "-p", str(port)],
         user=user,
         group=_group(user),
         extra_groups=[] if user else None,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    host = str(folder).replace("/", "%2F")
-    url = f"postgres://appliance@{host}"
+    url = f"postgres://appliance:{POSTGRES_PASSWORD}@127.0.0.1:{port}"
     try:
         wait_for("PostgreSQL", lambda: _answers(f"{url}/postgres"), 30)
         with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
@@ -97,8 +113,7 @@ def redis_server(folder: Path) -> Iterator[int]:
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         pytest.skip("Redis is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
+    port = free_port()
     options = ["--bind", "127.0.0.1", "--port", str(port), "--unixsocket", str(folder / "redis.sock")]
     server = subprocess.Popen(
         [program, *options, "--requirepass", REDIS_PASSWORD, "--save", "", "--dir", str(folder)],
@@ -111,6 +126,12 @@ def redis_server(folder: Path) -> Iterator[int]:
     finally:
         server.terminate()
         server.wait(10)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def _unprivileged() -> str | None:

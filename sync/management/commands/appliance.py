@@ -15,7 +15,7 @@ from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connections
+from django.db import OperationalError, connections
 
 from appliances import selectors
 from appliances.host import broker, terminal
@@ -38,6 +38,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         os.umask(0o077)
+        terminal.print_line_by_line()
         data_dir = settings.DATA_DIR
         try:
             with SingleInstance(data_dir):
@@ -47,6 +48,8 @@ class Command(BaseCommand):
                 run(data_dir, on_ready=lambda: None if options["quiet"] else self.greet(password_file))
         except AlreadyRunning as error:
             raise CommandError(str(error)) from error
+        except OperationalError as error:
+            raise CommandError(f"DATABASE_URL: the database does not answer: {error}") from error
 
     def greet(self, password_file: Path | None) -> None:
         """Say where to go. The password itself is for a terminal, not for the journal of the machine."""

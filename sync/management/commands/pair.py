@@ -57,6 +57,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         os.umask(0o077)
+        terminal.print_line_by_line()
         folder = settings.PAIR_DIR
         sites = (
             Site("site1", folder / "site1", os.environ.get("SITE1_LISTEN", "127.0.0.1:8443")),
