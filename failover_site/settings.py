@@ -10,7 +10,7 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from appliances.host.broker import broker_socket
+from appliances.host.broker import broker_socket, client_url
 from appliances.secrets import write_private
 from failover_site.logs import logging_config
 
@@ -141,8 +141,9 @@ if REDIS_URL.startswith("filesystem://"):
     }
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 else:
-    _CACHE_URL = REDIS_URL.replace("redis+socket://", "unix://", 1)
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": _CACHE_URL}}
+    if not REDIS_URL.startswith(("redis://", "rediss://", "redis+socket://")):
+        raise ImproperlyConfigured("REDIS_URL must begin with redis://, rediss:// or redis+socket://")
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": client_url(REDIS_URL)}}
 
 # --- Log-in and security ----------------------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = [

@@ -19,6 +19,7 @@ from django.db.models import F
 
 from appliances import selectors
 from appliances.choices import State
+from appliances.host.broker import client_url
 from sync import journal
 from sync.models import RoleJournal
 
@@ -136,9 +137,8 @@ def _broker() -> str:
     """Empty when the broker answers; one made of files answers as long as the disk does."""
     if settings.REDIS_URL.startswith("filesystem://"):
         return ""
-    url = settings.REDIS_URL.replace("redis+socket://", "unix://", 1)
     try:
-        _broker_client(url).ping()
-    except (redis.RedisError, OSError):
+        _broker_client(client_url(settings.REDIS_URL)).ping()
+    except (redis.RedisError, OSError, TypeError, ValueError):  # the last two: options in the URL that do not exist
         return "The message broker does not answer: no background work is done."
     return ""

@@ -90,6 +90,14 @@ def choose(data_dir: Path, *, redis_url: str, server: str | None) -> Broker:
     return Broker(url=f"redis+socket://{path}", argv=server_argv(server, path, data_dir), socket=path, warning=warning)
 
 
+def client_url(redis_url: str) -> str:
+    """A broker's URL as Redis clients write it: for a Unix socket the scheme and the name of the database differ."""
+    if not redis_url.startswith("redis+socket://"):
+        return redis_url
+    place, mark, options = redis_url.replace("redis+socket://", "unix://", 1).partition("?")
+    return place + mark + options.replace("virtual_host=", "db=", 1)
+
+
 def server_argv(server: str, path: Path, data_dir: Path) -> tuple[str, ...]:
     """How `server` is started: on the socket alone, nothing on disk, stopping instead of swapping.
 

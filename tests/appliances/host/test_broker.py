@@ -81,3 +81,16 @@ def test_a_socket_folder_that_others_may_enter_is_refused(tmp_path: Path) -> Non
     with pytest.raises(PermissionError, match="0700"):
         broker.prepare_socket_folder(deep)
     folder.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("redis_url", "for_clients"),
+    [
+        ("redis://:word@127.0.0.1:6379/1", "redis://:word@127.0.0.1:6379/1"),
+        ("redis+socket:///run/broker.sock", "unix:///run/broker.sock"),
+        ("redis+socket://:word@/run/broker.sock?virtual_host=2", "unix://:word@/run/broker.sock?db=2"),
+    ],
+)
+def test_the_url_of_the_broker_is_understood_by_clients_of_redis_too(redis_url: str, for_clients: str) -> None:
+    assert broker.client_url(redis_url) == for_clients
+    Redis.from_url(broker.client_url(redis_url)).connection_pool.make_connection()
