@@ -37,13 +37,13 @@ ROLE_QUERIES = (
 
 def rows_of(appliance: LiveAppliance, dataset: Dataset) -> list[tuple[Any, ...]]:
     """The synchronised columns of every row of one table, sorted; secrets decrypted, permissions by name."""
-    names = [field.column for field in dataset.model_fields]  # type: ignore[attr-defined]
+    names = [field.column for field in dataset.model_fields]
     columns = ", ".join(f'"{name}"' for name in names)
     permissions = {row[0]: row[1:] for row in appliance.rows(PERMISSIONS)}
     key = (appliance.data_dir / "secrets" / "data.key").read_bytes()
     labels = dict(dataset.secret_labels)
 
-    def readable(name: str, value: Any) -> Any:
+    def readable(name: str | None, value: Any) -> Any:
         if name == "permission_id":
             return permissions[value]
         if name in labels and value:

@@ -53,7 +53,7 @@ def running(*appliances: LiveAppliance) -> Iterator[None]:
             appliance.stop()
     for appliance in appliances:
         assert appliance.tracebacks() == []
-        wait_for(f"the end of all processes of {appliance.name}", lambda held=appliance: not held.processes(), 5)
+        wait_for(f"the end of all processes of {appliance.name}", appliance.has_ended, 5)
 
 
 @contextmanager
@@ -79,7 +79,6 @@ def by_role(pair: LivePair) -> tuple[LiveAppliance, LiveAppliance]:
 
 def settle(pair: LivePair) -> None:
     """Wait until no role change runs on either and both are healthy."""
-    running = "SELECT 1 FROM sync_rolechange WHERE status = 'running'"
     for site in (pair.site1, pair.site2):
-        wait_for("the end of the role change", lambda held=site: not held.rows(running), 60)
-        wait_for("health", lambda held=site: held.get("/check_health")[0] == 200, 60)
+        wait_for("the end of the role change", site.has_no_role_change, 60)
+        wait_for("health", site.says_healthy, 60)

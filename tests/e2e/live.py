@@ -127,9 +127,13 @@ class LiveAppliance:
 
         wait_for(f"{self.name} is healthy", is_healthy, seconds)
 
-    def wait_until_answering_health(self, seconds: float = START_SECONDS) -> None:
-        """Wait until `/check_health` says 200, whoever started it."""
-        wait_for(f"{self.name} is healthy", lambda: self.get("/check_health")[0] == 200, seconds)
+    def says_healthy(self) -> bool:
+        """Whether `/check_health` says 200."""
+        return self.get("/check_health")[0] == 200
+
+    def has_no_role_change(self) -> bool:
+        """Whether no role change runs on it."""
+        return not self.rows("SELECT 1 FROM sync_rolechange WHERE status = 'running'")
 
     def console(self) -> str:
         """What it printed so far."""
@@ -208,6 +212,10 @@ class LiveAppliance:
     def processes(self) -> dict[int, str]:
         """The command line of every process that runs with this data folder, by process id."""
         return processes_of(self.data_dir)
+
+    def has_ended(self) -> bool:
+        """Whether no process of it is left."""
+        return not self.processes()
 
     def pid_of(self, part: str) -> int:
         """The oldest of its processes whose command line contains `part`."""

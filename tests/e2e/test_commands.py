@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,12 @@ def status(appliance: LiveAppliance) -> dict[str, Any]:
     return told
 
 
+def has_no_problem(appliance: LiveAppliance) -> bool:
+    """Whether failover_status has nothing to complain of."""
+    return not status(appliance)["problems"]
+
+
 def wait_until_well(pair: LivePair) -> None:
     """Both say that there is no problem."""
     for site in (pair.site1, pair.site2):
-        wait_for(f"{site.name} has no problem", lambda held=site: not status(held)["problems"], 40, 1.0)
+        wait_for(f"{site.name} has no problem", partial(has_no_problem, site), 40, 1.0)

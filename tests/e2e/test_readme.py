@@ -65,7 +65,7 @@ def test_make_run_gives_a_living_pair_and_ctrl_c_ends_it(folder: Path) -> None:
         assert (pair.site1.password, pair.site2.password) == (password[1], password[1])
         assert "site1 is primary" in text
         for site in sites:
-            site.wait_until_answering_health()
+            wait_for(f"{site.name} is healthy", site.says_healthy, START_SECONDS)
         assert (pair.site1.role(), pair.site2.role()) == ("primary", "backup")
         assert (pair.site1.get("/")[0], pair.site2.get("/")[0]) == (200, 503)
         assert count(pair.site1)["appliances.SupportSession"] >= 100
@@ -77,7 +77,7 @@ def test_make_run_gives_a_living_pair_and_ctrl_c_ends_it(folder: Path) -> None:
     with make_run(tree, pair_folder) as second:
         wait_for("both run again", second.is_ready, START_SECONDS, 0.5)
         for site in sites:
-            site.wait_until_answering_health()
+            wait_for(f"{site.name} is healthy", site.says_healthy, START_SECONDS)
         wait_for("the primary serves", lambda: pair.site1.get("/")[0] == 200, 45)
         assert (pair.site1.role(), pair.site2.role()) == ("primary", "backup")
         assert differences(*sites) == []
@@ -91,7 +91,7 @@ def test_make_run_gives_a_living_pair_and_ctrl_c_ends_it(folder: Path) -> None:
 def assert_all_gone(sites: tuple[LiveAppliance, ...]) -> None:
     """No process of either is left."""
     for site in sites:
-        wait_for(f"the end of {site.name}", lambda held=site: not held.processes(), 5)
+        wait_for(f"the end of {site.name}", site.has_ended, 5)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_each_child_that_is_killed_is_started_again_and_does_its_work(pair: Live
     for part in (*CHILDREN, "broker.sock", "gunicorn"):
         killed = backup.pid_of(part)
         os.kill(killed, signal.SIGKILL)
-        wait_for(f"another {part}", lambda held=killed, part=part: has_another(backup, part, held), 30)
+        wait_for(f"another {part}", partial(has_another, backup, part, killed), 30)
     wait_for("health", lambda: backup.get("/check_health")[0] == 200, 60)
     assert len(matching(backup, BEAT)) == 1
     for queue in ("role", "sync", "hooks", "mail"):
