@@ -13,7 +13,6 @@ from appliances import selectors
 from appliances.choices import Role
 from sync import act, health, journal, probes, role_changes
 from sync.datasync import pull
-from sync.models import PeerView
 from sync.observe import observe
 from sync.relationship import settle
 from sync.rules import due
@@ -57,10 +56,8 @@ def turn() -> list[due.Work]:
 
 def _look() -> None:
     """Ask the peer, if it is time to, and let the rules answer what it said."""
-    if journal.read().role == Role.NONE or not due.is_probe_due(journal.boottime(), PeerView.load().asked_boottime):
-        return
-    look = probes.look_at_peer()
-    if look.status is not None:
+    look = None if journal.read().role == Role.NONE else probes.look_if_due()
+    if look is not None and look.status is not None:
         seen = e.PeerSeen(
             look.status.header,
             is_current=True,

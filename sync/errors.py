@@ -104,9 +104,12 @@ class PeerUntrusted(PeerError):
 
     code = "peer_untrusted"
 
-    def __init__(self, message: str = "", *, step: EstablishStep = EstablishStep.KEY, remedy: str = "") -> None:
+    def __init__(
+        self, message: str = "", *, step: EstablishStep = EstablishStep.KEY, remedy: str = "", peer_code: str = ""
+    ) -> None:
         super().__init__(message, remedy=remedy)
         self.step = step
+        self.peer_code = peer_code
 
 
 class PeerRefused(PeerError):
@@ -124,6 +127,13 @@ class PeerMisbehaved(PeerError):
     """The peer's answer is not of the protocol."""
 
     code = "peer_misbehaved"
+
+
+def code_of(error: SyncError) -> str:
+    """The most exact code of an error: the one that the peer stated, where it stated one."""
+    if isinstance(error, SyncRefused):
+        return error.reason
+    return getattr(error, "peer_code", "") or error.code
 
 
 class MessageRefused(SyncError):

@@ -60,15 +60,18 @@ class PeerView(Singleton):
 
     `status` is the peer's last STATUS as sent (see `sync.peer.messages.Status`); `answered_at` its wall-clock time
     for display; `answered_boottime` the CLOCK_BOOTTIME seconds of the *send* time of the last answered
-    probe, `asked_boottime` of the last one at all.
+    probe, `asked_boottime` of the last one at all, `kept_boottime` of the one whose `outcome`, `code` (that of the
+    error, stated by the peer where it refused) and `detail` stand here.
     """
 
     status = models.JSONField(default=dict)
     answered_at = models.DateTimeField(null=True)
     answered_boottime = models.FloatField(null=True)
     asked_boottime = models.FloatField(null=True)
+    kept_boottime = models.FloatField(null=True)
     probed_at = models.DateTimeField(null=True)
     outcome = models.CharField(max_length=10, choices=ProbeOutcome.choices, blank=True)
+    code = models.CharField(max_length=60, blank=True)
     detail = models.CharField(max_length=300, blank=True)
     latency_seconds = models.FloatField(null=True)
     consecutive_failures = models.PositiveIntegerField(default=0)

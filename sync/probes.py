@@ -5,26 +5,39 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from appliances import selectors
 from appliances.choices import ProbeOutcome, SyncStatus
-from appliances.models import BackupSettings
+from appliances.models import BackupSettings, FailoverRelationship
 from appliances.services.certificates import own_pins
 from sync import health, journal
-from sync.errors import PeerError, PeerMisbehaved, PeerSilent
+from sync.errors import PeerError, PeerMisbehaved, PeerSilent, code_of
 from sync.models import PeerView, SyncRun
 from sync.peer import identity, messages
 from sync.peer.client import PeerClient
-from sync.rules.due import PROBE_TOTAL_SECONDS, SAME_ROLE_POLL_SECONDS
+from sync.rules.due import PROBE_TOTAL_SECONDS, SAME_ROLE_POLL_SECONDS, is_probe_due
 from sync.rules.facts import Header, RoleState, header_of
 
 log = logging.getLogger(__name__)
 
 _FAILURES_KEPT = 1_000_000  # what the counter's column holds; more says nothing more
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What became of one question: when and in which state it was asked, and the answer or the error."""
+
+    asked_in: RoleState
+    asked_at: float
+    outcome: ProbeOutcome
+    status: messages.Status | None = None
+    code: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,54 +77,81 @@ def own_status() -> messages.Status:
     )
 
 
+def look_if_due() -> Look | None:
+    """Look at the peer if it is time to; None if it is not, or if another process of this appliance does it."""
+    now, last = journal.boottime(), PeerView.load().asked_boottime
+    if not is_probe_due(now, last):
+        return None
+    if not PeerView.objects.filter(pk=1, asked_boottime=last).update(asked_boottime=now):
+        return None
+    return _look(now)
+
+
 def look_at_peer() -> Look:
     """Ask the peer for its STATUS, once, and keep what came of it in `PeerView`.
 
     Silence counts as a failure; an answer that is refused, or that does not come from the peer, is an alert and resets
-    nothing and counts nothing.
+    nothing and counts nothing. Looks may overlap: what a later one found is never replaced by an earlier one.
     """
-    asked_in, asked_at = journal.read(), journal.boottime()
-    view = PeerView.load()
-    view.asked_boottime = asked_at
-    view.save(update_fields=["asked_boottime"])
-    status, detail = None, ""
+    PeerView.load()
+    now = journal.boottime()
+    PeerView.objects.filter(pk=1).update(asked_boottime=now)
+    return _look(now)
+
+
+def _look(asked_at: float) -> Look:
+    row = selectors.relationship()
+    asked_in, pair_id = journal.read(), row.pair_id if row else ""
+    found = _Found(asked_in, asked_at, ProbeOutcome.ANSWERED)
     try:
         with PeerClient.to_peer(timeout=PROBE_TOTAL_SECONDS) as client:
-            status = client.ask(own_status(), messages.Status)
-        outcome = ProbeOutcome.ANSWERED
-    except PeerSilent as error:
-        outcome, detail = ProbeOutcome.SILENT, str(error)
+            pair_id = client.channel.pair_id
+            found = replace(found, status=client.ask(own_status(), messages.Status))
     except PeerError as error:
-        outcome, detail = ProbeOutcome.REFUSED, str(error)
-    polls = _keep(view, outcome, status, detail, asked_at, asked_in)
-    if outcome != ProbeOutcome.ANSWERED:
+        outcome = ProbeOutcome.SILENT if isinstance(error, PeerSilent) else ProbeOutcome.REFUSED
+        found = replace(found, outcome=outcome, code=code_of(error), detail=str(error))
+    with transaction.atomic():
+        # Locked, so that a relationship that is just being left cannot leave its peer's answer behind.
+        if not FailoverRelationship.objects.select_for_update().filter(pk=1, pair_id=pair_id).exists():
+            return Look(ProbeOutcome.REFUSED, asked_in, None, found.detail or "The failover relationship has changed.")
+        PeerView.load()
+        view = PeerView.objects.select_for_update().get(pk=1)
+        polls = _keep(view, found)
+        view.save()
+    if found.outcome != ProbeOutcome.ANSWERED:
         log.info(
-            "peer did not answer", extra={"outcome": outcome, "why": detail, "failures": view.consecutive_failures}
+            "peer did not answer",
+            extra={
+                "outcome": found.outcome,
+                "code": found.code,
+                "why": found.detail,
+                "failures": view.consecutive_failures,
+            },
         )
-    return Look(outcome, asked_in, status, detail, polls)
+    return Look(found.outcome, asked_in, found.status, found.detail, polls)
 
 
-def _keep(
-    view: PeerView,
-    outcome: ProbeOutcome,
-    status: messages.Status | None,
-    detail: str,
-    asked_at: float,
-    asked_in: RoleState,
-) -> int:
-    """Write what a look found; how many polls in a row found both in one role, or 0 if this one does not count."""
-    view.outcome, view.detail, view.probed_at = outcome, detail[:300], timezone.now()
+def _keep(view: PeerView, found: _Found) -> int:
+    """Note what a look found; how many polls in a row found both in one role, or 0 if this one does not count."""
+    now = journal.boottime()
     counted = 0
-    if status is not None:
-        view.status = asdict(status)
-        view.answered_at, view.answered_boottime = view.probed_at, asked_at
-        view.latency_seconds = journal.boottime() - asked_at
-        view.consecutive_failures = 0
-        counted = _count_same_role(view, status.header, asked_in, asked_at)
-    elif outcome == ProbeOutcome.SILENT:
+    if found.outcome == ProbeOutcome.SILENT and _is_later(found.asked_at, view.answered_boottime, now):
         view.consecutive_failures = min(view.consecutive_failures + 1, _FAILURES_KEPT)
-    view.save()
+    if found.status is not None and _is_later(found.asked_at, view.answered_boottime, now):
+        view.status = asdict(found.status)
+        view.answered_at, view.answered_boottime = timezone.now(), found.asked_at
+        view.latency_seconds = now - found.asked_at
+        view.consecutive_failures = 0
+        counted = _count_same_role(view, found.status.header, found.asked_in, found.asked_at)
+    if _is_later(found.asked_at, view.kept_boottime, now):
+        view.outcome, view.code, view.detail = found.outcome, found.code[:60], found.detail[:300]
+        view.probed_at, view.kept_boottime = timezone.now(), found.asked_at
     return counted
+
+
+def _is_later(asked_at: float, kept: float | None, now: float) -> bool:
+    """Whether a question was asked after the one that is kept; one kept from the future is from before a restart."""
+    return kept is None or asked_at > kept or kept > now
 
 
 def _count_same_role(view: PeerView, header: Header, asked_in: RoleState, asked_at: float) -> int:
@@ -134,8 +174,3 @@ def latest_status() -> messages.Status | None:
         return messages.read(messages.Status, kept)
     except PeerMisbehaved:
         return None
-
-
-def forget_peer() -> None:
-    """Forget everything about a peer: the relationship has changed."""
-    PeerView.objects.all().delete()

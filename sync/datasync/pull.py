@@ -20,7 +20,7 @@ from sync.datasync.registry import APPEND_ONLY, SETTINGS, by_label
 from sync.datasync.rows import RowCodec
 from sync.datasync.send import send
 from sync.datasync.wrapping import SecretWrap, for_snapshot
-from sync.errors import NotStored, PeerMisbehaved, PeerRefused, SyncError, SyncRefused
+from sync.errors import NotStored, PeerMisbehaved, SyncError, code_of
 from sync.models import SyncRun
 from sync.peer import identity
 from sync.peer.client import PeerClient
@@ -272,14 +272,8 @@ def _must_be_backup() -> None:
         raise refused(Refusal.NOT_BACKUP)
 
 
-def _code(error: SyncError) -> str:
-    if isinstance(error, SyncRefused):
-        return error.reason
-    return error.peer_code if isinstance(error, PeerRefused) else error.code
-
-
 def _failed(run: SyncRun, error: SyncError) -> None:
-    code = _code(error)
+    code = code_of(error)
     status = SyncStatus.FAILED
     if code in CANCELLED:
         status = SyncStatus.CANCELLED

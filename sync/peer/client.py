@@ -254,7 +254,7 @@ class PeerClient:
         except PeerMisbehaved as error:
             raise PeerMisbehaved(f"The peer answered with status {status}, unsigned.") from error
         if hint.code in UNTRUSTED_CODES:
-            raise PeerUntrusted(hint.message)
+            raise PeerUntrusted(hint.message, peer_code=hint.code)
         raise PeerMisbehaved(f"The peer answered with status {status}, unsigned: {hint.code}.")
 
     def _check(self, response: http.client.HTTPResponse, message: Message, body: bytes | None, nonce: str) -> None:
@@ -275,7 +275,7 @@ class PeerClient:
 
     def _refused(self, refusal: Refusal) -> PeerRefused | PeerUntrusted:
         if refusal.code in WRONG_PARTY_CODES:
-            return PeerUntrusted(refusal.message, step=EstablishStep.IDENTITY)
+            return PeerUntrusted(refusal.message, step=EstablishStep.IDENTITY, peer_code=refusal.code)
         return PeerRefused(refusal.message, peer_code=refusal.code, status=self._status, remedy=refusal.remedy)
 
     def _payloads(self, response: http.client.HTTPResponse, nonce: str) -> Iterator[bytes | bytearray]:

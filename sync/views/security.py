@@ -68,4 +68,4 @@ def _peer_key() -> str:
         return "unknown"
     if view.outcome == ProbeOutcome.ANSWERED:
         return "same"
-    return "differs" if view.outcome == ProbeOutcome.REFUSED and "key" in view.detail.lower() else "unknown"
+    return "differs" if view.outcome == ProbeOutcome.REFUSED and view.code == "key_differs" else "unknown"

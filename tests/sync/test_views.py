@@ -11,7 +11,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from appliances import selectors
-from appliances.choices import EstablishStep, State, SyncStage, SyncStatus
+from appliances.choices import EstablishStep, ProbeOutcome, State, SyncStage, SyncStatus
 from appliances.models import Account, BackupSettings
 from appliances.services import keys
 from sync.errors import EstablishRefused
@@ -429,3 +429,13 @@ def test_a_data_sync_that_ended_badly_stands_in_the_list(admin: Client) -> None:
     pair.backup()
     pair.sync_run(status=SyncStatus.FAILED, message="The peer did not answer in time.")
     assert "The peer did not answer in time." in text(admin.get(PAGE))
+
+
+def test_a_peer_that_refused_for_another_reason_says_nothing_of_the_key(admin: Client) -> None:
+    keys.set_inter_appliance_key(keys.generate_inter_appliance_key())
+    pair.paired()
+    refused = {"outcome": ProbeOutcome.REFUSED, "detail": "The keyboard has no key."}
+    PeerView.objects.update(**refused, code="clock")
+    assert "Peer's key: unknown" in text(admin.get(KEY_PAGE)).replace("&#x27;", "'")
+    PeerView.objects.update(**refused, code="key_differs")
+    assert "Peer's key: differs" in text(admin.get(KEY_PAGE)).replace("&#x27;", "'")

@@ -2,129 +2,31 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import http.server
 import io
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from appliances.certificates import make_self_issued, spki_pin
 from sync.errors import PeerMisbehaved, PeerRefused, PeerSilent, PeerUntrusted
 from sync.peer import frames, signing
 from sync.peer.client import PeerClient
 from sync.peer.connection import PinnedConnection, TimeLimits
 from sync.peer.messages import Break, Challenge, ChallengeRequest, Done, Refusal, parse, render
 from sync.peer.signing import Channel, Signer
+from tests.sync.peer_server import ADDRESS, AT_PEER, HERE, PAIR, THERE, Peer, Server, certificate, channel, serving
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-KEY, PAIR, HERE, THERE = b"K" * 32, "5" * 32, "a" * 32, "b" * 32
-ADDRESS = "127.0.0.5"
 GOOD = Challenge("c" * 64)
-
-Handler = Callable[["Peer", bytes], None]
-
-
-class Peer(http.server.BaseHTTPRequestHandler):
-    """The other appliance: proves what it answers with `signer`, as the test says."""
-
-    protocol_version = "HTTP/1.1"
-    timeout = 5
-    server: Server
-
-    def do_POST(self) -> None:
-        self.server.seen.append(self.path)
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            body = b"".join(iter(self._chunk, b""))
-        else:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.handler(self, body)
-
-    def _chunk(self) -> bytes:
-        size = int(self.rfile.readline(), 16)
-        data = self.rfile.read(size)
-        self.rfile.readline()
-        return data
-
-    def answer(
-        self, body: bytes, *, status: int = 200, signer: Signer | None = None, changes: dict[str, str] | None = None
-    ) -> None:
-        asked = signing.read_envelope(self.headers)
-        headers = (signer or AT_PEER).response(
-            asked=asked, method="POST", target=self.path, content_type="application/json", status=status, body=body,
-            created=time.time(),
-        )  # fmt: skip
-        self.plain(body, {**headers, **(changes or {})}, status=status)
-
-    def plain(self, body: bytes, headers: dict[str, str] | None = None, *, status: int = 200) -> None:
-        self.send_response(status)
-        for name, value in {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-            **(headers or {}),
-        }.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def stream(self, pieces: list[bytes]) -> None:
-        asked = signing.read_envelope(self.headers)
-        headers = AT_PEER.response(
-            asked=asked, method="POST", target=self.path, content_type="application/octet-stream", status=200,
-            body=None, created=time.time(),
-        )  # fmt: skip
-        self.send_response(200)
-        headers |= {"Content-Type": "application/octet-stream", "Transfer-Encoding": "chunked"}
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        for piece in (*pieces, b""):
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """A web server with TLS on a loopback address of its own."""
-
-    handler: Handler
-    connections = 0
-
-    def __init__(self, certificate: Path) -> None:
-        super().__init__((ADDRESS, 0), Peer)
-        self.seen: list[str] = []
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-
-    def process_request(self, request: socket.socket | tuple[bytes, socket.socket], address: object) -> None:
-        self.connections += 1
-        super().process_request(request, address)
-
-    def handle_error(self, *_: object) -> None:
-        pass
-
-
-def channel(own: str, peer: str, direction: str) -> Channel:
-    return Channel.of(KEY, pair_id=PAIR, own_guid=own, peer_guid=peer, direction=direction)
-
-
-AT_PEER = Signer(channel(THERE, HERE, "b-a"), term=1, role="backup")
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    made = make_self_issued(["peer.example.com"], [ADDRESS], now=dt.datetime.now(dt.UTC))
-    path = tmp_path_factory.mktemp("tls") / "web.pem"
-    path.write_bytes(made.pem + made.key)
-    return path, spki_pin(made.pem)
+    return certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(autouse=True)
@@ -134,14 +36,8 @@ def loopback(settings):
 
 @pytest.fixture
 def server(certificates: tuple[Path, str]) -> Iterator[Server]:
-    server = Server(certificates[0])
-    server.handler = lambda peer, _: peer.answer(render(GOOD))
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(certificates[0], lambda peer, _: peer.answer(render(GOOD))) as server:
+        yield server
 
 
 def client_to(port: int, *pins: str, total: float = 3.0, host: str = ADDRESS) -> PeerClient:
