@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from dataclasses import dataclass
 from functools import cache
 
@@ -62,7 +63,9 @@ def write(health: Health) -> None:
     Not made durable on purpose: after a power cut the stamp is worthless anyway.
     """
     content = {"healthy": health.is_healthy, "message": health.message, "boottime": journal.boottime()}
-    temporary = settings.HEALTH_FILE.with_name(f"{settings.HEALTH_FILE.name}.{os.getpid()}.tmp")
+    # Turns may overlap in several threads of one process.
+    writer = f"{os.getpid()}-{threading.get_native_id()}"
+    temporary = settings.HEALTH_FILE.with_name(f"{settings.HEALTH_FILE.name}.{writer}.tmp")
     temporary.write_text(json.dumps(content))
     temporary.replace(settings.HEALTH_FILE)
 

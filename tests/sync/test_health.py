@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,26 @@ def test_a_database_that_takes_no_writes_is_not_healthy():
             assert health.collect() == Health(False, "The database does not accept writes.")
         finally:
             cursor.execute("PRAGMA query_only = OFF")
+
+
+def test_threads_that_write_at_once_leave_one_whole_file():
+    start, problems = threading.Barrier(3), []
+
+    def write() -> None:
+        start.wait()
+        try:
+            for _ in range(300):
+                health.write(Health(True, health.HEALTHY))
+        except OSError as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert health.read() in (health.UNKNOWN, Health(True, health.HEALTHY))
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert health.read().is_healthy
+    assert list(settings.HEALTH_FILE.parent.glob("health*")) == [settings.HEALTH_FILE]
