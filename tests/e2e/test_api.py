@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ def pair(folder: Path) -> Iterator[LivePair]:
 def test_check_health_tells_on_both_who_they_are_and_when_data_was_synchronised(pair: LivePair) -> None:
     told = {}
     for appliance in (pair.site1, pair.site2):
+        # A new backup pulls by itself within seconds; until then there is no data-sync in this direction to tell of.
+        wait_for("a data-sync to tell of", partial(tells_of_a_data_sync, appliance), 60)
         status, body = appliance.get(f"/api/command?action=check_health&username=admin&password={appliance.password}")
         assert status == 200
         head, empty, root = body.decode().split("\n", 2)
@@ -124,6 +127,11 @@ def test_without_its_peer_a_primary_becomes_backup_by_force_only_and_its_peer_ta
     backup.wait_until_healthy()
     wait_for("a primary and a backup", lambda: (primary.role(), backup.role()) == ("primary", "backup"), 30)
     settle(pair)
+
+
+def tells_of_a_data_sync(appliance: LiveAppliance) -> bool:
+    """Whether check_health knows a good data-sync."""
+    return appliance.command("check_health").findtext(f"{NAMESPACE}last_data_sync_status") == "success"
 
 
 def answer(appliance: LiveAppliance, **parameters: str) -> str:
