@@ -1,7 +1,7 @@
 """The Celery application: queues, limits, and the tick.
 
 The truth lies in the database; a message is only a hint. The tick derives again what is due, so a lost or doubled
-message costs one tick. Each queue has a worker of its own (`appliances.host.services`), and there is exactly one beat.
+message costs one tick. Each queue has a worker of its own (`appliances.host.programs`), and there is exactly one beat.
 """
 
 import os

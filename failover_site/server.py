@@ -74,7 +74,7 @@ _temporary.mkdir(mode=0o700, exist_ok=True)
 
 wsgi_app = "failover_site.wsgi:application"
 bind = list(settings.LISTEN)
-worker_class = "gthread"
+worker_class = "failover_site.web_worker.WebWorker"
 workers = 2
 threads = 8
 worker_tmp_dir = str(_temporary)
