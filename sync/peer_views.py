@@ -56,37 +56,33 @@ def _answer_challenge(_: messages.ChallengeRequest) -> messages.Challenge:
     return messages.Challenge(nonces.give_challenge())
 
 
-ENDPOINTS = {
-    endpoint.message.path: endpoint
-    for endpoint in (
-        Endpoint(messages.ChallengeRequest, _answer_challenge),
-        Endpoint(messages.Status, role_changes.answer_status),
-        Endpoint(messages.SyncWish, tasks.answer_sync_wish),
-        Endpoint(messages.SwapWish, tasks.answer_swap_wish),
-        Endpoint(messages.HandoverRequest, role_changes.answer_handover),
-        Endpoint(messages.Ready, role_changes.answer_ready),
-        Endpoint(messages.Grant, role_changes.answer_grant),
-        Endpoint(messages.Cancel, role_changes.answer_cancel),
-        Endpoint(messages.Demote, role_changes.answer_demote),
-        Endpoint(messages.Promote, role_changes.answer_promote),
-        Endpoint(messages.Break, relationship.answer_break),
-        Endpoint(Confirm, relationship.answer_confirm, from_strangers=True),
-        Endpoint(PullBegin, export.begin),
-        Endpoint(PullRows, export.rows, gives_stream=True),
-        Endpoint(PullBlobs, export.blob_frames, gives_stream=True),
-        Endpoint(PushAppend, export.accept, takes_stream=True),
-        Endpoint(PullEnd, export.end),
-        Endpoint(messages.Status, role_changes.answer_status),
-        Endpoint(messages.SyncWish, tasks.answer_sync_wish),
-        Endpoint(messages.SwapWish, tasks.answer_swap_wish),
-        Endpoint(messages.HandoverRequest, role_changes.answer_handover),
-        Endpoint(messages.Ready, role_changes.answer_ready),
-        Endpoint(messages.Grant, role_changes.answer_grant),
-        Endpoint(messages.Cancel, role_changes.answer_cancel),
-        Endpoint(messages.Demote, role_changes.answer_demote),
-        Endpoint(messages.Promote, role_changes.answer_promote),
-    )
-}
+def by_path(*endpoints: Endpoint) -> dict[str, Endpoint]:
+    """The endpoints by the path of their message; each message has one."""
+    found = {endpoint.message.path: endpoint for endpoint in endpoints}
+    if len(found) != len(endpoints):
+        raise ValueError("Two endpoints answer the same message.")
+    return found
+
+
+ENDPOINTS = by_path(
+    Endpoint(messages.ChallengeRequest, _answer_challenge),
+    Endpoint(messages.Status, role_changes.answer_status),
+    Endpoint(messages.SyncWish, tasks.answer_sync_wish),
+    Endpoint(messages.SwapWish, tasks.answer_swap_wish),
+    Endpoint(messages.HandoverRequest, role_changes.answer_handover),
+    Endpoint(messages.Ready, role_changes.answer_ready),
+    Endpoint(messages.Grant, role_changes.answer_grant),
+    Endpoint(messages.Cancel, role_changes.answer_cancel),
+    Endpoint(messages.Demote, role_changes.answer_demote),
+    Endpoint(messages.Promote, role_changes.answer_promote),
+    Endpoint(messages.Break, relationship.answer_break),
+    Endpoint(Confirm, relationship.answer_confirm, from_strangers=True),
+    Endpoint(PullBegin, export.begin),
+    Endpoint(PullRows, export.rows, gives_stream=True),
+    Endpoint(PullBlobs, export.blob_frames, gives_stream=True),
+    Endpoint(PushAppend, export.accept, takes_stream=True),
+    Endpoint(PullEnd, export.end),
+)
 
 # What a peer may say that has not made the relationship durable itself; all else proves that it has.
 SAID_WHILE_UNDECIDED = (messages.ChallengeRequest, messages.Break, Confirm)

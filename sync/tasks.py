@@ -39,11 +39,11 @@ def turn() -> None:
     for work in cycle.turn():
         match work:
             case Work.PULL_DATA:
-                pull_data.apply_async((pull.automatic_trigger(),), expires=HINT_SECONDS)
+                _enqueue(pull_data, pull.automatic_trigger(), expires=HINT_SECONDS)
             case Work.DRIVE_ROLE_CHANGE:
                 change = role_changes.running()
                 if change is not None:
-                    drive.apply_async((str(change.pk),), expires=HINT_SECONDS)
+                    _enqueue(drive, str(change.pk), expires=HINT_SECONDS)
     send_alerts(alerts.examine())
 
 
@@ -92,17 +92,21 @@ def housekeeping() -> None:
     log.info("housekeeping done", extra=forgotten)
 
 
-def start_role_change(change: RoleChange) -> None:
-    """Enqueue what a requested role change needs: on the backup, its drive; on the primary, the peer was told."""
+def start_role_change(change: RoleChange) -> bool:
+    """Enqueue what a requested role change needs: on the backup, its drive; on the primary, the peer was told.
+
+    False if the broker does not answer: the change stands, and begins with the first turn after the broker is back.
+    """
     if change.status == ChangeStatus.RUNNING and journal.read().role == Role.BACKUP:
-        drive.delay(str(change.pk))
+        return _enqueue(drive, str(change.pk))
+    return True
 
 
 def sync_now(requested_by: str) -> None:
     """Let the backup pull a data-sync, whichever appliance this is.
 
     Raises:
-        SyncRefused: there is no relationship, or a data-sync is running.
+        SyncRefused: there is no relationship, a data-sync is running, or the backup's broker does not answer.
         PeerError: this appliance is primary and the backup cannot be asked, or refuses.
     """
     match journal.read().role:
@@ -114,7 +118,12 @@ def sync_now(requested_by: str) -> None:
         case Role.BACKUP:
             if pull.is_running():
                 raise SyncRefused("running", "A data-sync is running already.")
-            pull_data.delay(SyncTrigger.SYNC_NOW)
+            if not _enqueue(pull_data, SyncTrigger.SYNC_NOW):
+                raise SyncRefused(
+                    "no_broker",
+                    "The message broker of the backup does not answer, so no data-sync was started.",
+                    remedy="Check that the backup's programs run (its log says which one ended), then try again.",
+                )
 
 
 def answer_sync_wish(message: messages.SyncWish) -> messages.Done:
@@ -132,5 +141,16 @@ def answer_sync_wish(message: messages.SyncWish) -> messages.Done:
 def answer_swap_wish(message: messages.SwapWish) -> messages.Done:
     """Become Backup was pressed on the primary: record it, and drive it here."""
     reply = role_changes.answer_swap_wish(message)
-    drive.delay(str(uuid.UUID(message.change_id)))
+    _enqueue(drive, str(uuid.UUID(message.change_id)))
     return reply
+
+
+def _enqueue(task: Task[..., None], *arguments: str, expires: float | None = None) -> bool:
+    """Whether the broker took the message. A lost one is logged and stops nobody: the database says what is due."""
+    options = {} if expires is None else {"expires": expires}
+    try:
+        task.apply_async(arguments, **options)
+    except OperationalError as error:
+        log.warning("task not queued", extra={"task": task.name, "reason": str(error)})
+        return False
+    return True

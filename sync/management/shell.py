@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from kombu.exceptions import OperationalError
 
 from appliances.choices import ChangeStatus, Role
 from sync import journal, overview, probes, role_changes, tasks
@@ -98,10 +97,9 @@ class RoleCommand(BaseCommand):
                 without_peer=options["force"],
                 requested_by=operator(),
             )
-            tasks.start_role_change(change)
         except SyncError as error:
             raise CommandError(str(error), returncode=REFUSED) from error
-        except OperationalError:
+        if not tasks.start_role_change(change):
             self.stderr.write("The message broker does not answer: the change begins when the appliance runs.")
         try:
             self._report(self._follow(change, options["timeout"]))

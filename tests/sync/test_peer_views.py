@@ -238,3 +238,10 @@ def test_denied_messages_are_logged_but_do_not_flood_the_log(caplog):
     for _ in range(50):
         send("/peer/v1/challenge", b"{}", {})
     assert caplog.text.count("peer message refused") == 1
+
+
+def test_two_endpoints_for_one_message_stop_the_start() -> None:
+    endpoint = peer_views.Endpoint(ChallengeRequest, lambda _: Challenge("x"))
+    assert list(peer_views.by_path(endpoint)) == [ChallengeRequest.path]
+    with pytest.raises(ValueError, match="answer the same message"):
+        peer_views.by_path(endpoint, endpoint)

@@ -8,7 +8,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from appliances.choices import Role, SyncStatus
 from sync import journal, overview, tasks
@@ -42,10 +41,6 @@ class Command(BaseCommand):
             self.stdout.write("A data-sync is running already: it is followed.")
         except SyncError as error:
             raise CommandError(str(error), returncode=REFUSED) from error
-        except OperationalError as error:
-            raise CommandError(
-                "The message broker does not answer. Is the appliance running?", returncode=REFUSED
-            ) from error
         try:
             if role == Role.PRIMARY:
                 self._wait_for_backup(before, options["timeout"])
