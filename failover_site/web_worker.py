@@ -65,6 +65,8 @@ class PatientUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no 
 class Connection(TConn):  # type: ignore[misc]  # gunicorn has no type hints
     """A connection that can be brought forward without waiting."""
 
+    sock: Any  # a socket, and after the handshake the TLS socket over it
+
     def __init__(self, worker: WebWorker, sock: socket.socket, client: Any, server: Any) -> None:
         super().__init__(worker.cfg, sock, client, server)
         self.worker = worker

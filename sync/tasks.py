@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterable
+from typing import Any
 
 from celery import Task, shared_task
 from kombu.exceptions import OperationalError
@@ -147,7 +148,7 @@ def answer_swap_wish(message: messages.SwapWish) -> messages.Done:
 
 def _enqueue(task: Task[..., None], *arguments: str, expires: float | None = None) -> bool:
     """Whether the broker took the message. A lost one is logged and stops nobody: the database says what is due."""
-    options = {} if expires is None else {"expires": expires}
+    options: dict[str, Any] = {} if expires is None else {"expires": expires}
     try:
         task.apply_async(arguments, **options)
     except OperationalError as error:
