@@ -30,6 +30,7 @@ _STEP_OF_ROW: dict[str, tuple[ChangeStep, ChangeStatus]] = {
     "10": (ChangeStep.YIELDED, ChangeStatus.RUNNING),
     "11": (ChangeStep.PROMOTED, ChangeStatus.COMPLETED),
     "14": (ChangeStep.PROMOTED, ChangeStatus.COMPLETED),
+    "14 late": (ChangeStep.PROMOTED, ChangeStatus.COMPLETED),
 }
 _CANCELLING_ROWS = frozenset({"2", "6", "9", "15", "16", "18", "22", "26", "27", "28", "29"})
 
@@ -64,11 +65,7 @@ def deliver(event: e.Event, *, asked_in: RoleState | None = None, evidence: dict
         with journal.locked() as held:
             before = held.state
             if isinstance(event, e.PeerSeen) and asked_in is not None:
-                unchanged = (before.state, before.op, before.own_term) == (
-                    asked_in.state,
-                    asked_in.op,
-                    asked_in.own_term,
-                )
+                unchanged = _stands(before) == _stands(asked_in)
                 event = replace(event, is_current=event.is_current and unchanged)
             result = role.handle(before, event)
             held.state = result.state
@@ -111,7 +108,7 @@ def _evidence(event: e.Event, before: RoleState, after: RoleState) -> dict[str, 
 
 def _note_change(edge: Edge, event: e.Event, before: RoleState, after: RoleState) -> None:
     """Keep the readable record of the running role change in step with the row that was taken."""
-    running = RoleChange.objects.filter(status=ChangeStatus.RUNNING).first()
+    running = RoleChange.objects.select_for_update().filter(status=ChangeStatus.RUNNING).first()
     if running is None:
         return
     if edge.row in _STEP_OF_ROW:
@@ -125,7 +122,7 @@ def _note_change(edge: Edge, event: e.Event, before: RoleState, after: RoleState
         running.op_term, running.op_number = after.op.op_id
     if running.status != ChangeStatus.RUNNING:
         running.finished_at = timezone.now()
-    running.save()
+    running.save(update_fields=["step", "status", "reason", "op_term", "op_number", "finished_at"])
 
 
 def carry_out(todo: tuple[effects.Effect, ...]) -> None:

@@ -50,18 +50,12 @@ def turn() -> list[due.Work]:
             log.info("event out of date", extra={"why": str(error)})
     if due.is_grant_to_be_repeated(seen) and seen.state.op is not None:
         act.carry_out((SendGrant(seen.state.op.op_id, seen.state.op.new_term),))
-    role_changes.end_if_peer_is_lost(seen)
+    role_changes.end_if_over(seen)
     return due.work_due(seen)
 
 
 def _look() -> None:
-    """Ask the peer, if it is time to, and let the rules answer what it said."""
-    look = None if journal.read().role == Role.NONE else probes.look_if_due()
-    if look is not None and look.status is not None:
-        seen = e.PeerSeen(
-            look.status.header,
-            is_current=True,
-            is_healthy=health.read().is_healthy,
-            same_role_polls=look.same_role_polls,
-        )
-        act.deliver(seen, asked_in=look.asked_in)
+    """Ask the peer, if it is time to."""
+    found = None if journal.read().role == Role.NONE else probes.look_if_due()
+    if found is not None:
+        role_changes.take_in(found)

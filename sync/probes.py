@@ -12,12 +12,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from appliances import selectors
-from appliances.choices import ProbeOutcome, SyncStatus
+from appliances.choices import ChangeStatus, ProbeOutcome, SyncStatus
 from appliances.models import BackupSettings, FailoverRelationship
 from appliances.services.certificates import own_pins
 from sync import health, journal
 from sync.errors import PeerError, PeerMisbehaved, PeerSilent, code_of
-from sync.models import PeerView, SyncRun
+from sync.models import PeerView, RoleChange, SyncRun
 from sync.peer import identity, messages
 from sync.peer.client import PeerClient
 from sync.rules.due import PROBE_TOTAL_SECONDS, SAME_ROLE_POLL_SECONDS, is_probe_due
@@ -55,6 +55,7 @@ def own_status() -> messages.Status:
     """How this appliance is, as it tells the peer."""
     state, appliance = journal.read(), selectors.this_appliance()
     last = SyncRun.objects.exclude(status=SyncStatus.RUNNING).first()
+    running = RoleChange.objects.filter(status=ChangeStatus.RUNNING).first()
     good = SyncRun.objects.filter(status=SyncStatus.SUCCESS).first()
     backup, own_health = BackupSettings.load(), health.read()
     return messages.Status(
@@ -73,6 +74,7 @@ def own_status() -> messages.Status:
         data_sync_interval=backup.data_sync_interval.total_seconds(),
         last_sync_at=good.reflects_at.timestamp() if good and good.reflects_at else None,
         last_sync_status=last.status if last else "",
+        change=running.pk.hex if running else "",
         pins=own_pins(),
     )
 

@@ -91,6 +91,11 @@ class Situation:
         return bool(self.change or self.state.op or self.peer.is_swapping)
 
     @property
+    def is_held(self) -> bool:
+        """Whether a running role change keeps everybody from asking for another one: not once the peer is gone."""
+        return self.is_busy and self.peer.answers and self.state.state != State.B_YIELDED
+
+    @property
     def is_same(self) -> bool:
         """Whether the peer, answering now, has the role that this appliance has."""
         return self.peer.answers and self.role == self.peer.role and self.role != Role.NONE

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 from appliances.choices import ChangeStatus, Role
 from appliances.models import Account
-from sync import journal, role_changes, tasks
+from sync import role_changes, tasks
 from sync.api import answers
 from sync.api.parameters import switch
 from sync.api.xml import element, error
@@ -40,7 +40,7 @@ def set_failover_role(account: Account, parameters: Mapping[str, str], address: 
         return error("The parameter role must be primary or backup.")
     target = Role(wanted)
     want_final_sync, without_peer = switch(parameters, "data_sync_first"), switch(parameters, "force")
-    if journal.read().role == target and role_changes.running() is None:
+    if role_changes.has(target) and role_changes.running() is None:
         return element("success", CHANGED)
     try:
         change = role_changes.request(

@@ -78,7 +78,7 @@ class RoleCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Ask, and follow it to its end."""
-        if journal.read().role == self.target and role_changes.running() is None:
+        if role_changes.has(self.target) and role_changes.running() is None:
             self.stdout.write(f"This appliance is {self.target.label.lower()} already.")
             return
         if options["force"]:

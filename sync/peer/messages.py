@@ -55,6 +55,7 @@ class Status(Message):
     data_sync_interval: float
     last_sync_at: float | None
     last_sync_status: str
+    change: str
     pins: list[str]
 
 

@@ -19,7 +19,7 @@ from sync.role_changes.answers import (
     answer_swap_wish,
 )
 from sync.role_changes.drive import drive, is_driven
-from sync.role_changes.record import conflict, end_if_peer_is_lost, running, wait
+from sync.role_changes.record import conflict, end_if_over, has, look, running, take_in, wait
 from sync.role_changes.requests import cancel, request
 
 __all__ = [
@@ -34,9 +34,12 @@ __all__ = [
     "cancel",
     "conflict",
     "drive",
-    "end_if_peer_is_lost",
+    "end_if_over",
+    "has",
     "is_driven",
+    "look",
     "request",
     "running",
+    "take_in",
     "wait",
 ]

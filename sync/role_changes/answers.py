@@ -66,10 +66,13 @@ def answer_grant(message: messages.Grant) -> messages.Done:
 
 def answer_cancel(message: messages.Cancel) -> messages.Done:
     """The peer gave the swap up."""
-    state = journal.read()
-    if message.op_id is not None and state.op is not None and state.op.op_id == message.op_id:
-        deliver_or_deny(e.OperationLost(message.op_id, message.reason, tell_peer=False))
-    elif (change := running()) is not None and state.op is None:
+    state, change = journal.read(), running()
+    is_this_change = change is not None and change.pk.hex == message.change_id
+    is_this_operation = state.op is not None and (is_this_change or state.op.op_id == message.op_id)
+    if is_this_operation and state.state != State.B_YIELDED:
+        lost = e.OperationLost(operation_of(state).op_id, message.reason, tell_peer=False, is_peer_out=True)
+        deliver_or_deny(lost)
+    elif is_this_change and change is not None and state.op is None:
         finish(change, ChangeStatus.CANCELLED, message.reason)
     return messages.Done(header_of(journal.read()))
 

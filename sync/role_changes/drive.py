@@ -12,7 +12,7 @@ from appliances.choices import ChangeStatus, ChangeStep, State, SyncTrigger
 from appliances.host.process import is_alive, this_process
 from sync import act, journal
 from sync.datasync import pull
-from sync.errors import ChangeRefused, PeerSilent, SyncError
+from sync.errors import ChangeRefused, PeerError, PeerRefused, SyncError
 from sync.models import RoleChange
 from sync.peer import identity, messages, nonces
 from sync.peer.client import PeerClient
@@ -20,12 +20,14 @@ from sync.role_changes.record import deliver_or_refuse, finish, show, tell_cance
 from sync.rules import events as e
 from sync.rules.due import PROBE_TOTAL_SECONDS
 from sync.rules.effects import SendCancel
-from sync.rules.facts import BACKUP_STATES, Operation, header_of
+from sync.rules.facts import Operation, header_of
 from sync.rules.role import UnknownEdge
 
 READY_TRIES = 3  # a READY is repeated while its answer is lost; each try waits up to the time-out of a probe
 READY_PAUSE_SECONDS = 1.0
 PULL_PAUSE_SECONDS = 0.2
+# With these the primary says, signed, that its role is its own: it has not yielded and will not for this operation.
+SURELY_NOT_YIELDED = frozenset({"not_now", "out_of_place"})
 
 log = logging.getLogger(__name__)
 
@@ -89,10 +91,15 @@ def _ask_for_handover(change: RoleChange) -> None:
     )
     with PeerClient.to_peer(timeout=PROBE_TOTAL_SECONDS) as client:
         offer = client.ask(ask, messages.Offer)
+    offered = e.Offered(offer.header, offer.op_id, offer.new_term, offer.want_final_sync)
+    try:
+        with transaction.atomic():
+            _stop_if_cancelled(change, lock=True)
+            _refuse_unless_done(act.deliver(offered))
+    except ChangeRefused as error:
+        act.carry_out((SendCancel(offer.op_id, error.message),))
+        raise
     show(change, ChangeStep.DRAINING)
-    _refuse_unless_done(
-        act.deliver(e.Offered(offer.header, offer.op_id, offer.new_term, offer.want_final_sync)), op_id=offer.op_id
-    )
 
 
 def _tell_ready() -> None:
@@ -106,19 +113,24 @@ def _tell_ready() -> None:
             with PeerClient.to_peer(timeout=2 * PROBE_TOTAL_SECONDS) as client:
                 client.ask(ready, messages.Done)
             return
-        except PeerSilent as error:
+        except PeerRefused as error:
+            if error.peer_code in SURELY_NOT_YIELDED:
+                deliver_or_refuse(e.OperationLost(state.op.op_id, error.message, is_peer_out=True))
+                return
+            log.warning("ready refused", extra={"attempt": attempt + 1, "code": error.peer_code, "why": str(error)})
+        except PeerError as error:  # it may have yielded all the same
             log.warning("ready not answered", extra={"attempt": attempt + 1, "why": str(error)})
-            time.sleep(READY_PAUSE_SECONDS)
+        time.sleep(READY_PAUSE_SECONDS)
 
 
-def _refuse_unless_done(outcome: act.Outcome, *, op_id: tuple[int, int] | None = None) -> None:
+def _refuse_unless_done(outcome: act.Outcome) -> None:
     if outcome.is_refused:
-        if op_id is not None:
-            act.carry_out((SendCancel(op_id, outcome.refusal),))
         raise ChangeRefused(outcome.refusal)
 
 
-def _stop_if_cancelled(change: RoleChange) -> None:
+def _stop_if_cancelled(change: RoleChange, *, lock: bool = False) -> None:
+    if lock:
+        RoleChange.objects.select_for_update().filter(pk=change.pk).first()
     change.refresh_from_db()
     if change.status != ChangeStatus.RUNNING:
         raise ChangeRefused(change.reason or "The role change was cancelled.")
@@ -127,8 +139,10 @@ def _stop_if_cancelled(change: RoleChange) -> None:
 def give_up(change: RoleChange, reason: str) -> None:
     """Undo what was begun: both appliances keep their roles."""
     state = journal.read()
-    if state.op is not None and state.state in BACKUP_STATES:
+    if state.state == State.B_SYNCING and state.op is not None:
         deliver_or_refuse(e.OperationLost(state.op.op_id, reason))
+    elif state.state != State.B_IDLE:
+        return  # promised, or done: the primary's word ends it
     change.refresh_from_db()
     if change.status == ChangeStatus.RUNNING:
         finish(change, ChangeStatus.CANCELLED, reason)

@@ -11,14 +11,14 @@ from django.utils import timezone
 
 from appliances import selectors
 from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, Role, State
-from sync import act, history, journal
+from sync import act, health, history, journal, probes
 from sync.errors import ChangeRefused, MessageRefused, PeerError
 from sync.models import PeerView, RoleChange
 from sync.peer import messages
 from sync.peer.client import PeerClient
 from sync.rules import events as e
-from sync.rules.due import PEER_LOST_PROBES, PROBE_TOTAL_SECONDS
-from sync.rules.facts import Observation, header_of
+from sync.rules.due import PROBE_TOTAL_SECONDS, why_change_is_over
+from sync.rules.facts import Header, Observation, header_of
 from sync.rules.role import UnknownEdge
 
 WAIT_STEP_SECONDS = 0.05
@@ -29,6 +29,11 @@ log = logging.getLogger(__name__)
 def running() -> RoleChange | None:
     """The role change in progress, or None."""
     return RoleChange.objects.filter(status=ChangeStatus.RUNNING).first()
+
+
+def has(role: Role) -> bool:
+    """Whether this appliance is, undisputed, what `role` says."""
+    return journal.read().state == (State.P_ACTIVE if role == Role.PRIMARY else State.B_IDLE)
 
 
 def conflict() -> Role | None:
@@ -85,13 +90,40 @@ def save_new(record: RoleChange) -> None:
 
 
 def finish(change: RoleChange, status: ChangeStatus, reason: str) -> None:
-    change.status, change.reason, change.finished_at = status, reason[:500], timezone.now()
-    change.save(update_fields=["status", "reason", "finished_at"])
-    history.record(f"role_change.{status}", f"{status.label}: swap of roles. {reason}"[:1000])
+    """The change has ended so, unless it has ended already."""
+    ended = RoleChange.objects.filter(pk=change.pk, status=ChangeStatus.RUNNING).update(
+        status=status, reason=reason[:500], finished_at=timezone.now()
+    )
+    change.refresh_from_db()
+    if ended:
+        history.record(f"role_change.{status}", f"{status.label}: swap of roles. {reason}"[:1000])
+
+
+def look() -> tuple[probes.Look, Header | None]:
+    """Ask the peer how it is, and let the rules answer what it said; its header, or None if it did not answer."""
+    found = probes.look_at_peer()
+    return found, take_in(found)
+
+
+def take_in(found: probes.Look) -> Header | None:
+    """Let the rules answer what a look at the peer found; the peer's header, or None if it did not answer."""
+    if found.status is None:
+        return None
+    seen = e.PeerSeen(
+        found.status.header,
+        is_current=True,
+        is_healthy=health.read().is_healthy,
+        same_role_polls=found.same_role_polls,
+    )
+    act.deliver(seen, asked_in=found.asked_in)
+    return found.status.header
 
 
 def tell_cancelled(change: RoleChange, reason: str) -> None:
-    """Tell the peer that nothing will come of the change; best effort: its own time-outs end it otherwise."""
+    """Tell the peer that nothing will come of the change; best effort.
+
+    A primary that is not told sees in the STATUS of the backup that it holds the change no more.
+    """
     message = messages.Cancel(header_of(journal.read()), change.pk.hex, None, reason[:300])
     try:
         with PeerClient.to_peer(timeout=PROBE_TOTAL_SECONDS) as client:
@@ -130,8 +162,8 @@ def deliver_or_deny(event: e.Event, evidence: dict[str, str] | None = None) -> a
     return outcome
 
 
-def end_if_peer_is_lost(seen: Observation) -> None:
-    """Cancel a change that has not come to an operation yet when the peer has stopped answering."""
-    change = running()
-    if change is not None and seen.state.op is None and seen.failures >= PEER_LOST_PROBES:
-        finish(change, ChangeStatus.CANCELLED, "The peer does not answer any more.")
+def end_if_over(seen: Observation) -> None:
+    """Cancel a change that has not come to an operation and never will."""
+    change, why = running(), why_change_is_over(seen)
+    if why and change is not None and change.pk.hex == seen.change:
+        finish(change, ChangeStatus.CANCELLED, why)

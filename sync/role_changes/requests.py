@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, Role, State
-from sync import act, history, journal, probes
+from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, ProbeOutcome, Role, State
+from sync import history, journal
 from sync.errors import ChangeRefused, PeerError
 from sync.models import RoleChange
 from sync.peer import messages
 from sync.peer.client import PeerClient
-from sync.role_changes.record import deliver_or_refuse, finish, running, save_new, tell_cancelled, wishes
+from sync.role_changes.record import deliver_or_refuse, finish, has, look, running, save_new, tell_cancelled, wishes
 from sync.rules import events as e
 from sync.rules.due import PROBE_TOTAL_SECONDS
-from sync.rules.facts import BACKUP_STATES, PRIMARY_STATES, Header, RoleState, ballot, header_of
+from sync.rules.facts import BACKUP_STATES, PRIMARY_STATES, Header, Operation, RoleState, ballot, header_of
 
 
 def request(target: Role, *, want_final_sync: bool, without_peer: bool, requested_by: str) -> RoleChange:
@@ -27,39 +27,31 @@ def request(target: Role, *, want_final_sync: bool, without_peer: bool, requeste
     state = journal.read()
     if state.role == Role.NONE:
         raise ChangeRefused("Failover is not configured.", remedy="Establish a relationship first.")
-    if (state.state == State.P_ACTIVE and target == Role.PRIMARY) or (
-        state.state == State.B_IDLE and target == Role.BACKUP
-    ):
+    if has(target):
         raise ChangeRefused(f"This appliance is {target.label.lower()} already.")
-    look = probes.look_at_peer()
-    peer = look.status.header if look.status else None
-    if peer is not None:
-        act.deliver(e.PeerSeen(peer, is_current=False))
-    _make_room(peer)
+    seen, peer = look()
+    state = journal.read()
+    # Whoever has yielded and sees no new primary may take the role back while the swap is still on record.
+    if peer is not None and running() is not None and state.state != State.B_YIELDED:
+        raise ChangeRefused("Another role change is in progress.", remedy="Wait for its end, or cancel it.")
     record = RoleChange(
         target_role=target, want_final_sync=want_final_sync, without_peer=without_peer, requested_by=requested_by
     )
-    is_swap = peer is not None and peer.state in (BACKUP_STATES if target == Role.BACKUP else PRIMARY_STATES)
-    if is_swap:
-        return _begin_swap(record, journal.read())
-    if want_final_sync and peer is None:
+    if peer is not None and peer.state in (BACKUP_STATES if target == Role.BACKUP else PRIMARY_STATES):
+        return _begin_swap(record, state)
+    if peer is None and want_final_sync:
         raise ChangeRefused(
-            f"The peer cannot be contacted, so no data-sync can be pulled from it. {look.detail}",
+            f"The peer cannot be contacted, so no data-sync can be pulled from it. {seen.detail}",
             remedy="Untick the data-sync box, or wait until the peer answers.",
         )
+    if seen.outcome == ProbeOutcome.REFUSED and not without_peer:
+        raise ChangeRefused(
+            f"The peer is there, but cannot be dealt with: {seen.detail}",
+            remedy="Mend that first, or say that the role is to change even so.",
+        )
     if target == Role.BACKUP:
-        return _become_backup(record, peer, look.detail)
+        return _become_backup(record, peer, seen.detail)
     return _become_primary(record, peer)
-
-
-def _make_room(peer: Header | None) -> None:
-    """Refuse while another role change runs; one that lost its peer is cancelled."""
-    other = running()
-    if other is None:
-        return
-    if peer is not None:
-        raise ChangeRefused("Another role change is in progress.", remedy="Wait for its end, or cancel it.")
-    finish(other, ChangeStatus.CANCELLED, "The peer could not be contacted any more.")
 
 
 def _begin_swap(record: RoleChange, state: RoleState) -> RoleChange:
@@ -67,6 +59,11 @@ def _begin_swap(record: RoleChange, state: RoleState) -> RoleChange:
         raise ChangeRefused(
             f"This appliance is {state.state.label.lower()}: it has no role to hand over.",
             remedy="Wait until it serves, or resolve the conflict.",
+        )
+    if record.target_role == Role.PRIMARY and state.role == Role.PRIMARY:
+        raise ChangeRefused(
+            f"This appliance is {state.state.label.lower()}.",
+            remedy="Wait until it serves, or resolve the conflict: Become Backup on one of the two.",
         )
     if record.target_role == Role.PRIMARY and state.state != State.B_IDLE:
         raise ChangeRefused("A swap of roles is in progress.", remedy="Wait for its end, or cancel it.")
@@ -142,7 +139,25 @@ def cancel(requested_by: str) -> RoleChange:
         tell_cancelled(change, reason)
     elif state.state == State.B_YIELDED:
         raise ChangeRefused("The role has been handed over already.", remedy="Swap back when the change has ended.")
+    elif state.state == State.B_READY:
+        _withdraw(change, state.op, reason)
     else:
         deliver_or_refuse(e.OperationLost(state.op.op_id, reason))
     change.refresh_from_db()
     return change
+
+
+def _withdraw(change: RoleChange, op: Operation, reason: str) -> None:
+    """Take back the promise to become primary: only once the primary has said that it keeps its role."""
+    message = messages.Cancel(header_of(journal.read()), change.pk.hex, op.op_id, reason)
+    try:
+        with PeerClient.to_peer(timeout=PROBE_TOTAL_SECONDS) as client:
+            reply = client.ask(message, messages.Done)
+    except PeerError as error:
+        raise ChangeRefused(
+            "The primary does not answer, and it may have handed its role over already.",
+            remedy="Wait until it answers, or press Become Primary here.",
+        ) from error
+    if reply.header.state not in PRIMARY_STATES:
+        raise ChangeRefused("The role has been handed over already.", remedy="Swap back when the change has ended.")
+    deliver_or_refuse(e.OperationLost(op.op_id, reason, tell_peer=False, is_peer_out=True))

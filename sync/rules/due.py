@@ -5,11 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from enum import Enum
 
-from appliances.choices import Role, State
+from appliances.choices import OperationKind, Role, State
 from sync.rules import events as e
 from sync.rules.facts import Observation
-
-SWAPPING_STATES = frozenset({State.B_SYNCING, State.B_READY})
 
 # Between two looks at the peer. Three seconds and a time-out of five show a dead peer within ten.
 PROBE_INTERVAL_SECONDS = 3.0
@@ -19,6 +17,8 @@ PROBE_TOTAL_SECONDS = 5.0
 BOOT_SECONDS = 30.0
 # A drained primary takes its role back when the swap makes no progress for this long (D).
 OPERATION_SECONDS = 120.0
+# A role change that only this primary knows of, this long after it was asked for, is over.
+CHANGE_SECONDS = 30.0
 # Silent looks in a row after which the peer of a running swap counts as lost.
 PEER_LOST_PROBES = 3
 # A grant without an answer for this long is worth an alert.
@@ -70,27 +70,39 @@ def events_due(seen: Observation) -> list[e.Event]:
     is_overdue = seen.seconds_in_state >= OPERATION_SECONDS
     if state == State.P_DRAINING and is_peer_lost:
         return [e.OperationLost(op_id, "The backup does not answer any more.")]
-    if state == State.P_DRAINING and is_overdue and not _is_peer_at_work(seen):
+    if state == State.P_DRAINING and is_overdue and not _is_peer_syncing(seen):
         return [e.OperationLost(op_id, "The swap made no progress for two minutes.")]
-    if state in SWAPPING_STATES and is_peer_lost and is_overdue:
-        return [e.OperationLost(op_id, "The primary has not answered for two minutes.")]
+    if state == State.B_SYNCING and is_overdue and not seen.is_sync_running and not seen.is_driven:
+        return [e.OperationLost(op_id, "The final data-sync made no progress for two minutes.")]
+    if state == State.B_READY and is_peer_lost and is_overdue:
+        return [e.OperationLost(op_id, "The primary has not answered for two minutes.", is_peer_out=True)]
     return []
 
 
 def work_due(seen: Observation) -> list[Work]:
     """What another worker is to be asked for: a data-sync, or to go on driving a role change that nobody drives."""
     work = []
-    if (
-        seen.is_sync_due
-        and not seen.is_sync_running
-        and seen.state.state == State.B_IDLE
-        and not seen.has_running_change
-    ):
+    if seen.is_sync_due and not seen.is_sync_running and seen.state.state == State.B_IDLE and not seen.change:
         work.append(Work.PULL_DATA)
-    is_abandoned = seen.has_running_change and not seen.is_driven and seen.state.role == Role.BACKUP
+    is_abandoned = bool(seen.change) and not seen.is_driven and seen.state.role == Role.BACKUP
     if is_abandoned and seen.state.state != State.B_YIELDED:
         work.append(Work.DRIVE_ROLE_CHANGE)
     return work
+
+
+def why_change_is_over(seen: Observation) -> str:
+    """Why the running role change, which has not come to an operation, will never do so; empty while it may.
+
+    The backup drives a swap: a primary gives it up when the backup is gone or does not know of it.
+    """
+    if not seen.change or seen.state.op is not None:
+        return ""
+    if seen.failures >= PEER_LOST_PROBES:
+        return "The peer does not answer any more."
+    is_known = seen.peer_change == seen.change
+    if seen.state.role == Role.PRIMARY and not is_known and seen.change_age >= CHANGE_SECONDS:
+        return "The backup has given it up."
+    return ""
 
 
 def is_grant_to_be_repeated(seen: Observation) -> bool:
@@ -102,5 +114,7 @@ def _is_peer_answering(seen: Observation) -> bool:
     return seen.seconds_since_answer is not None and seen.seconds_since_answer < BOOT_SECONDS
 
 
-def _is_peer_at_work(seen: Observation) -> bool:
-    return seen.peer_op is not None and seen.state.op is not None and seen.peer_op.op_id == seen.state.op.op_id
+def _is_peer_syncing(seen: Observation) -> bool:
+    """Whether the backup pulls for this operation; it gives up by itself when its data-sync stands still."""
+    peer, own = seen.peer_op, seen.state.op
+    return peer is not None and own is not None and peer.op_id == own.op_id and peer.kind == OperationKind.OFFERED

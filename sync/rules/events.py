@@ -100,11 +100,16 @@ class GrantUnanswered(Event):
 
 @dataclass(frozen=True)
 class OperationLost(Event):
-    """The operation cannot go on: cancelled, timed out, or the peer is gone (rows 9, 15, 15b)."""
+    """The operation cannot go on: cancelled, timed out, or the peer is gone (rows 9, 15, 15b).
+
+    `is_peer_out`: the primary has said that it holds the operation no more, or has been silent for the whole time-out.
+    A backup that has promised to take the role keeps its promise without that: the primary may have yielded already.
+    """
 
     op_id: tuple[int, int]
     reason: str
     tell_peer: bool = True
+    is_peer_out: bool = False
 
 
 @dataclass(frozen=True)

@@ -121,8 +121,9 @@ def ballot(parity: int, term: int) -> int:
 class Observation:
     """What one turn knows. Durations are seconds; `failures` counts silent looks at the peer in a row.
 
-    `peer_op` is the operation that the peer's last answer carried. `is_driven`: a living process drives the running
-    role change. `is_sync_due`: the interval says so.
+    `peer_op` is the operation that the peer's last answer carried, `peer_change` the id of its running role change.
+    `change` is the id of the running role change here, `change_age` its age; `is_driven`: a living process drives it.
+    `is_sync_due`: the interval says so.
     """
 
     state: RoleState
@@ -131,7 +132,9 @@ class Observation:
     failures: int
     peer_op: Operation | None
     is_grant_alerted: bool
-    has_running_change: bool
+    peer_change: str
+    change: str
+    change_age: float
     is_driven: bool
     is_sync_due: bool
     is_sync_running: bool

@@ -249,7 +249,13 @@ TABLE: tuple[Edge, ...] = (
         State.B_IDLE,
         "The swap was given up; this appliance stays backup.",
         do.drop_operation(State.B_IDLE),
-        (do.SAME_OPERATION,),
+        (
+            do.SAME_OPERATION,
+            (
+                lambda s, ev: s.state == State.B_SYNCING or ev.is_peer_out,
+                "This appliance has promised to take the role, and the primary may have given it up already.",
+            ),
+        ),
         Severity.WARNING,
     ),
     Edge(
@@ -264,6 +270,21 @@ TABLE: tuple[Edge, ...] = (
             (lambda s, ev: s.op is not None and s.op.new_term == ev.new_term, "The terms of the operation differ."),
             (lambda s, ev: ev.new_term > s.term, "A higher term exists already."),
         ),
+    ),
+    Edge(
+        "14 late",
+        frozenset({State.B_IDLE}),
+        e.Granted,
+        State.P_ACTIVE,
+        "The old primary granted the role of a swap that had been given up here; this appliance is primary and serves.",
+        do.promote_granted,
+        (
+            (lambda s, ev: s.last_op_id == ev.op_id, "That is not the last operation of this appliance."),
+            (lambda _, ev: ev.header.state == State.B_YIELDED, "The peer has not yielded the role."),
+            (lambda s, ev: ev.new_term > s.term, "A higher term exists already."),
+            (lambda s, ev: ev.new_term % 2 == s.parity, "That term belongs to the other appliance."),
+        ),
+        Severity.WARNING,
     ),
     Edge(
         "14 again",
@@ -337,7 +358,10 @@ TABLE: tuple[Edge, ...] = (
         State.B_IDLE,
         "The peer takes the primary role in a higher term; this appliance is backup.",
         do.demoted,
-        ((lambda s, ev: ev.new_term > s.term, "A term as high is known here already."),),
+        (
+            (lambda s, ev: ev.new_term > s.term, "A term as high is known here already."),
+            (lambda s, ev: ev.new_term % 2 != s.parity, "That term belongs to this appliance."),
+        ),
         Severity.WARNING,
     ),
     Edge(

@@ -73,7 +73,7 @@ def sync_now(request: HttpRequest) -> HttpResponse:
 def change_role(request: HttpRequest) -> HttpResponse:
     """Become Backup or Become Primary: first what will happen, then, confirmed, the change."""
     it = read()
-    if it is None or it.is_busy:
+    if it is None or it.is_held:
         return to_page()
     form = ChangeForm(request.POST or request.GET)
     form.is_valid()
@@ -88,7 +88,7 @@ def change_role(request: HttpRequest) -> HttpResponse:
         change = role_changes.request(
             Role(target),
             want_final_sync=wishes["want_final_sync"],
-            without_peer=wishes["without_peer"],
+            without_peer=wishes["without_peer"] or (target == Role.PRIMARY and wishes["accept_loss"]),
             requested_by=who(request),
         )
         tasks.start_role_change(change)

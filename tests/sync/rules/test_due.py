@@ -22,7 +22,9 @@ QUIET = Observation(
     failures=0,
     peer_op=None,
     is_grant_alerted=False,
-    has_running_change=False,
+    peer_change="",
+    change="",
+    change_age=0.0,
     is_driven=False,
     is_sync_due=False,
     is_sync_running=False,
@@ -79,9 +81,34 @@ def test_a_primary_that_hears_nobody_for_the_boot_time_serves() -> None:
 def test_a_drained_primary_takes_its_role_back_when_the_backup_is_lost_or_idle() -> None:
     lost = due.events_due(in_state(State.P_DRAINING, OP, failures=3, seconds_in_state=9.0))
     idle = due.events_due(in_state(State.P_DRAINING, OP, seconds_in_state=120.0))
-    at_work = due.events_due(in_state(State.P_DRAINING, OP, seconds_in_state=3600.0, peer_op=OP))
-    assert [type(event) for event in (*lost, *idle)] == [e.OperationLost, e.OperationLost]
+    syncing = replace(OP, kind=OperationKind.OFFERED)
+    at_work = due.events_due(in_state(State.P_DRAINING, OP, seconds_in_state=3600.0, peer_op=syncing))
+    mute = due.events_due(
+        in_state(State.P_DRAINING, OP, seconds_in_state=120.0, peer_op=replace(OP, kind=OperationKind.READY))
+    )
+    assert [type(event) for event in (*lost, *idle, *mute)] == [e.OperationLost] * 3
     assert at_work == []
+
+
+def test_a_backup_gives_up_a_final_data_sync_that_stands_still() -> None:
+    syncing = in_state(State.B_SYNCING, replace(OP, kind=OperationKind.OFFERED), seconds_in_state=121.0)
+    assert [type(event) for event in due.events_due(syncing)] == [e.OperationLost]
+    assert due.events_due(replace(syncing, is_sync_running=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_over"),
+    [
+        ({"failures": 3}, True),
+        ({"peer_change": "", "change_age": 29.0}, False),
+        ({"peer_change": "", "change_age": 30.0}, True),
+        ({"peer_change": "c1", "change_age": 3600.0}, False),
+    ],
+    ids=["peer lost", "just asked", "backup does not know it", "backup is at it"],
+)
+def test_a_primary_gives_up_a_change_that_the_backup_does_not_hold(changes: dict[str, object], is_over: bool) -> None:
+    asked = replace(in_state(State.P_ACTIVE), change="c1", **changes)  # type: ignore[arg-type]
+    assert bool(due.why_change_is_over(asked)) == is_over
 
 
 def test_a_backup_in_a_swap_waits_two_minutes_for_a_silent_primary() -> None:
@@ -101,12 +128,12 @@ def test_an_unanswered_grant_is_repeated_and_reported_once() -> None:
 def test_a_due_data_sync_starts_only_on_an_idle_backup() -> None:
     assert due.work_due(replace(QUIET, is_sync_due=True)) == [due.Work.PULL_DATA]
     assert due.work_due(replace(QUIET, is_sync_due=True, is_sync_running=True)) == []
-    assert due.work_due(replace(QUIET, is_sync_due=True, has_running_change=True, is_driven=True)) == []
+    assert due.work_due(replace(QUIET, is_sync_due=True, change="c1", is_driven=True)) == []
     assert due.work_due(in_state(State.P_ACTIVE, is_sync_due=True)) == []
 
 
 def test_a_swap_that_nobody_drives_is_taken_up_again_by_the_backup() -> None:
-    abandoned = replace(QUIET, has_running_change=True)
+    abandoned = replace(QUIET, change="c1")
     assert due.work_due(abandoned) == [due.Work.DRIVE_ROLE_CHANGE]
     assert due.work_due(replace(abandoned, is_driven=True)) == []
-    assert due.work_due(in_state(State.P_ACTIVE, has_running_change=True)) == []
+    assert due.work_due(in_state(State.P_ACTIVE, change="c1")) == []

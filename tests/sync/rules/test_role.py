@@ -61,6 +61,7 @@ TAKEN = [
     ("13", BACKUP, offer(), State.B_SYNCING),
     ("13", SYNCING, e.Prepared((0, 1)), State.B_READY),
     ("14", READY, e.Granted(header_of(YIELDED), (0, 1), 1), State.P_ACTIVE),
+    ("14 late", replace(BACKUP, last_op_id=(0, 1)), e.Granted(header_of(YIELDED), (0, 1), 1), State.P_ACTIVE),
     ("14 again", TAKEN_OVER, e.Granted(header_of(YIELDED), (0, 1), 1), State.P_ACTIVE),
     ("15", READY, seen(PRIMARY), State.B_IDLE),
     ("15", SYNCING, e.OperationLost((0, 1), "cancelled"), State.B_IDLE),
@@ -116,6 +117,9 @@ REFUSED = [
     ("no forced step down while the peer answers", PRIMARY, e.BecomeBackup(header_of(BACKUP), without_peer=True), {}),
     ("no take-over by hand while the primary answers", BACKUP, e.BecomePrimary(header_of(PRIMARY)), {}),
     ("no promotion without the peer's demotion", BACKUP, e.BecomePrimary(header_of(YIELDED)), {}),
+    ("a promise is kept while the primary may have yielded", READY, e.OperationLost((0, 1), "cancelled"), {}),
+    ("a grant of an operation given up long ago is not taken", BACKUP, e.Granted(header_of(YIELDED), (0, 1), 1), {}),
+    ("a demotion to one's own term is refused", BACKUP, e.DemoteReceived(header_of(YIELDED), 1), {}),
     ("an old demotion is refused", PRIMARY, e.DemoteReceived(header_of(BACKUP), 0), {}),
     ("a promotion to the peer's own term is refused", BACKUP, e.PromoteReceived(header_of(YIELDED), 2), {}),
     (
@@ -202,8 +206,8 @@ def test_promotion_begins_a_new_head_and_keeps_the_old_one_as_base() -> None:
 
 
 def test_cancelling_tells_the_peer_once() -> None:
-    told = handle(READY, e.OperationLost((0, 1), "no"))
-    heard = handle(READY, e.OperationLost((0, 1), "no", tell_peer=False))
+    told = handle(SYNCING, e.OperationLost((0, 1), "no"))
+    heard = handle(SYNCING, e.OperationLost((0, 1), "no", tell_peer=False))
     assert told.effects == (SendCancel((0, 1), "no"),)
     assert heard.effects == ()
 
