@@ -25,9 +25,9 @@ NODE_LOCAL = (
 # Exceptions from the line above: accounts are synchronised, on whichever console they are changed.
 SYNCHRONISED = ("appliance:password_change", "appliance:auth_", "appliance:appliances_account_")
 
-# May be written while a role change holds both consoles. Another role change is refused by itself as long as the peer
-# answers; when the peer is gone, it is the way out.
-DURING_AN_OPERATION = (*LOGGING_IN_AND_OUT, "failover:cancel", "failover:role-change")
+# May be written while a role change holds both consoles. The last two refuse by themselves as long as the peer answers;
+# when the peer is gone, they are the way out.
+DURING_AN_OPERATION = (*LOGGING_IN_AND_OUT, "failover:cancel", "failover:role-change", "failover:break")
 
 
 def is_one_of(view_name: str, beginnings: tuple[str, ...]) -> bool:

@@ -40,8 +40,7 @@ def gate_of(state: RoleState) -> Gate:
         role=state.role,
         is_serving=state.is_serving,
         is_writable=state.is_writable,
-        # Whoever has yielded waits for a sign of the new primary; nobody must be kept from taking the role back.
-        operation_running=state.op is not None and state.state is not State.B_YIELDED,
+        operation_running=state.op is not None,
         refuses_log_ins=drains_with_data_sync,
         primary_url=_peer_url() if state.state in _POINT_TO_PEER else None,
         sentence=DATA_SYNC_SENTENCE if drains_with_data_sync else _SENTENCES.get(state.state, ""),

@@ -1,7 +1,4 @@
-"""The transition table of the role protocol: data. `sync.rules.role.handle` reads it from top to bottom.
-
-The numbers of the rows are those of the role protocol, section 2.4.
-"""
+"""The transition table of the role protocol: data. `sync.rules.role.handle` reads it from top to bottom."""
 
 from __future__ import annotations
 

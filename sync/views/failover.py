@@ -114,7 +114,7 @@ def cancel(request: HttpRequest) -> HttpResponse:
 def break_relationship(request: HttpRequest) -> HttpResponse:
     """Break Failover Relationships: first what will happen, then, confirmed, the end of the relationship."""
     it = read()
-    if it is None:
+    if it is None or it.is_held:
         return to_page()
     if request.method == "GET":
         return render(request, "failover/confirm_break.html", {"title": "Break Failover Relationships", "it": it})
