@@ -8,8 +8,6 @@ from appliances.gate import Gate
 from sync import journal
 from sync.rules.facts import RoleState
 
-HTTPS_PORT = 443
-
 _SWAP = "The two appliances are swapping their roles. This page comes back by itself."
 _SENTENCES = {
     State.P_UNCONFIRMED: "This appliance has just started and is making sure of its role.",
@@ -49,8 +47,4 @@ def gate_of(state: RoleState) -> Gate:
 
 def _peer_url() -> str | None:
     relationship = selectors.relationship()
-    if relationship is None:
-        return None
-    host = f"[{relationship.peer_host}]" if ":" in relationship.peer_host else relationship.peer_host
-    port = "" if relationship.peer_port == HTTPS_PORT else f":{relationship.peer_port}"
-    return f"https://{host}{port}/"
+    return relationship.peer_url if relationship else None

@@ -1,23 +1,59 @@
-"""What is known of the pair at this moment, in one value: for the command API, the commands and the mails."""
+"""What is known of the pair at this moment, and the one verdict on it: page, commands, command API and mails read it.
+
+`now()` reads everything once; all else follows from that and touches nothing. `problems` is empty exactly where an
+administrator has nothing to look at; `sync.situation` puts the first of them at the top of the page.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
 
 from django.utils import timezone
 from django.utils.timesince import timesince
 
 from appliances import selectors
-from appliances.choices import ProbeOutcome, Role, State, SyncStatus
-from appliances.models import FailoverRelationship
+from appliances.choices import ChangeStatus, ProbeOutcome, Role, State, SyncStatus
+from appliances.models import BackupSettings, FailoverRelationship
 from sync import health, journal
+from sync.health import Health
 from sync.models import PeerView, RoleChange, SyncRun
 from sync.peer import identity
-from sync.rules.facts import role_of
+from sync.rules.facts import RoleState, role_of
 
-PEER_SILENT_AFTER = dt.timedelta(seconds=10)  # a dead peer shows within this time
+SILENT_AFTER = dt.timedelta(seconds=10)  # the peer is asked each few seconds; more than this is no hiccup
+CONFLICT_AFTER_POLLS = 2  # one equal answer may be an old one that crossed a role change
+LATE_AFTER_MORE = dt.timedelta(minutes=1)  # than two intervals: one data-sync may be running, one may be waited for
+NOT_DONE = (SyncStatus.FAILED, SyncStatus.REFUSED)
+
+
+class Trouble(StrEnum):
+    """The kinds of problems, the gravest first."""
+
+    CONFLICT = "conflict"
+    SUPERSEDED = "superseded"
+    REFUSED = "refused"
+    SILENT = "silent"
+    LEFT = "left"
+    NEVER_SYNCED = "never_synced"
+    BACKUP_OFF = "backup_off"
+    NOT_SYNCED = "not_synced"
+    LATE = "late"
+    PEER_UNWELL = "peer_unwell"
+    MISMATCH = "mismatch"
+    UNWELL = "unwell"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that an administrator should look at, as a sentence."""
+
+    kind: Trouble
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -30,82 +66,190 @@ class LastSync:
 
 @dataclass(frozen=True)
 class Overview:
-    """This appliance, its peer and what is wrong; `peer` and `last_sync` are None while nothing is established."""
+    """This appliance and its peer as of `now`. What is said of the peer is what it last said."""
 
-    role: Role
-    state: str
-    term: int
+    now: dt.datetime
+    state: RoleState
     host_name: str
     guid: str
+    health: Health
     relationship: FailoverRelationship | None
-    peer_role: str
-    peer_answered_at: dt.datetime | None
-    peer_outcome: str
-    last_sync: LastSync | None
+    view: PeerView
+    backup_settings: BackupSettings
+    last_run: SyncRun | None
+    last_good_run: SyncRun | None
+    running_sync: SyncRun | None
     change: RoleChange | None
-    sync: SyncRun | None
-    problems: tuple[str, ...]
+
+    @property
+    def role(self) -> Role:
+        """The role of this appliance."""
+        return self.state.role
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The peer's last STATUS as it was kept, whatever that is."""
+        return self.view.status if isinstance(self.view.status, dict) else {}
+
+    @property
+    def peer_name(self) -> str:
+        """The peer's host name."""
+        return str(self.said.get("host_name") or (self.relationship.peer_name if self.relationship else ""))
+
+    @property
+    def peer_state(self) -> State | None:
+        """The role state that the peer reported last; None before its first answer."""
+        header = self.said.get("header")
+        state = header.get("state") if isinstance(header, dict) else None
+        return State(state) if isinstance(state, str) and state in State.values else None
+
+    @property
+    def peer_role(self) -> Role | None:
+        """The role that the peer reported last; None before its first answer."""
+        return None if self.peer_state is None else role_of(self.peer_state)
+
+    @property
+    def peer_is_swapping(self) -> bool:
+        """Whether the peer is in the middle of a planned swap."""
+        header = self.said.get("header")
+        return isinstance(header, dict) and bool(header.get("op"))
+
+    @property
+    def peer_answers(self) -> bool:
+        """Whether the peer answered this appliance when it was last asked, and that not long ago."""
+        at = self.view.answered_at
+        return self.view.outcome == ProbeOutcome.ANSWERED and at is not None and self.now - at <= SILENT_AFTER
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a role change runs here or on the peer."""
+        return bool(self.change or self.state.op or self.peer_is_swapping)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a running role change keeps everybody from asking for another one: not once the peer is gone."""
+        return self.is_busy and self.peer_answers and self.state.state != State.B_YIELDED
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the peer, answering now, has the role that this appliance has."""
+        return self.peer_answers and self.role == self.peer_role and self.role != Role.NONE
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether both appliances have the same role and no role change explains it."""
+        return self.is_same and not self.is_busy and self.view.same_role_polls >= CONFLICT_AFTER_POLLS
+
+    @property
+    def backup_operations(self) -> bool:
+        """Whether the backup pulls data-syncs by itself."""
+        if self.role == Role.BACKUP:
+            return self.backup_settings.enable_backup_operations
+        return self.said.get("backup_operations") is not False
+
+    @property
+    def interval(self) -> dt.timedelta:
+        """The time between two automatic data-syncs of the backup."""
+        said = self.said.get("data_sync_interval")
+        is_usable = self.role != Role.BACKUP and isinstance(said, int | float) and 0 < said <= 7 * 86400
+        return dt.timedelta(seconds=float(said)) if is_usable else self.backup_settings.data_sync_interval  # type: ignore[arg-type]
+
+    @cached_property
+    def last_sync(self) -> LastSync | None:
+        """The latest data-sync of this relationship, whichever appliance pulled it; None without a relationship."""
+        if self.relationship is None:
+            return None
+        good, said = self.last_good_run, _moment(self.said.get("last_sync_at"))
+        if said is not None and said < self.relationship.established_at:
+            said = None  # it was pulled from another peer
+        moments = [(good.reflects_at or good.finished_at) if good else None, said]
+        at = max((moment for moment in moments if moment is not None), default=self.relationship.last_pulled_at)
+        own, reported = self.last_run.status if self.last_run else "", str(self.said.get("last_sync_status") or "")
+        return LastSync(at, own or reported if self.role == Role.BACKUP else reported or own)
+
+    @property
+    def last_sync_at(self) -> dt.datetime | None:
+        """The moment that the last good data-sync reflects; None if there was none."""
+        return self.last_sync.at if self.last_sync else None
+
+    @property
+    def lag(self) -> dt.timedelta | None:
+        """How old the state is that the last good data-sync reflects; None if there was none."""
+        return max(self.now - self.last_sync_at, dt.timedelta()) if self.last_sync_at else None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the last good data-sync is older than two intervals and a minute."""
+        return self.lag is not None and self.lag > 2 * self.interval + LATE_AFTER_MORE
+
+    @cached_property
+    def problems(self) -> tuple[Problem, ...]:
+        """What an administrator should look at, the gravest first."""
+        found = list(self._problems_of_pair()) if self.relationship else []
+        if not self.health.is_healthy:
+            found.append(Problem(Trouble.UNWELL, self.health.message))
+        return tuple(found)
+
+    def problem(self, kind: Trouble) -> Problem | None:
+        """The problem of this kind, if there is one."""
+        return next((problem for problem in self.problems if problem.kind == kind), None)
+
+    def _problems_of_pair(self) -> Iterator[Problem]:
+        if self.is_conflict:
+            yield Problem(Trouble.CONFLICT, f"Both appliances are {self.role.value}.")
+        if self.state.state == State.P_SUPERSEDED:
+            yield Problem(Trouble.SUPERSEDED, f"{self.peer_name} took the role of primary in a later term.")
+        if self.view.outcome == ProbeOutcome.REFUSED:
+            yield Problem(Trouble.REFUSED, f"The peer answers, but refuses this appliance: {self.view.detail}")
+        elif not self.peer_answers:
+            yield Problem(Trouble.SILENT, f"The peer {self.peer_name} does not answer.")
+        elif self.peer_role == Role.NONE:
+            yield Problem(Trouble.LEFT, "The peer no longer has a failover relationship with this appliance.")
+        yield from self._problems_of_sync()
+        if self.peer_answers and self.said.get("healthy") is False:
+            yield Problem(Trouble.PEER_UNWELL, f"The peer reports a problem: {self.said.get('health_message')}")
+        if difference := mismatch(self.view):
+            yield Problem(Trouble.MISMATCH, difference)
+
+    def _problems_of_sync(self) -> Iterator[Problem]:
+        if self.last_sync is None or self.last_sync.at is None:
+            yield Problem(Trouble.NEVER_SYNCED, "No data-sync has succeeded yet.")
+        if not self.backup_operations:
+            yield Problem(Trouble.BACKUP_OFF, "Backup operations are off: no automatic data-sync runs.")
+        if self.last_sync is not None and self.last_sync.status in NOT_DONE:
+            yield Problem(Trouble.NOT_SYNCED, "The latest data-sync did not succeed.")
+        if self.is_late:
+            yield Problem(Trouble.LATE, f"The latest good data-sync is too old: {age_of_data(self)}.")
 
 
 def now() -> Overview:
     """The pair as this appliance knows it."""
-    appliance = selectors.this_appliance()
-    state = journal.read()
-    relationship = selectors.relationship()
-    view = PeerView.objects.filter(pk=1).first() or PeerView()
-    known = relationship is not None
+    appliance, relationship = selectors.this_appliance(), selectors.relationship()
+    since = relationship.established_at if relationship else None
+    runs = SyncRun.objects.filter(started_at__gte=since) if since else SyncRun.objects.none()
     return Overview(
-        role=state.role,
-        state=state.state,
-        term=state.term,
+        now=timezone.now(),
+        state=journal.read(),
         host_name=appliance.host_name,
         guid=appliance.guid,
+        health=health.read(),
         relationship=relationship,
-        peer_role=peer_role(view) if known else "",
-        peer_answered_at=view.answered_at if known else None,
-        peer_outcome=view.outcome if known else "",
-        last_sync=last_sync(view) if known else None,
-        change=RoleChange.objects.filter(finished_at=None).first(),
-        sync=SyncRun.objects.filter(status=SyncStatus.RUNNING).first(),
-        problems=tuple(_problems(state.role, relationship, view)),
+        view=PeerView.objects.filter(pk=1).first() or PeerView(),
+        backup_settings=BackupSettings.objects.filter(pk=1).first() or BackupSettings(),
+        last_run=runs.exclude(status=SyncStatus.RUNNING).order_by("-started_at").first(),
+        last_good_run=runs.filter(status=SyncStatus.SUCCESS).order_by("-started_at").first(),
+        running_sync=SyncRun.objects.filter(status=SyncStatus.RUNNING).first(),
+        change=RoleChange.objects.filter(status=ChangeStatus.RUNNING).first(),
     )
-
-
-def is_silent(answered_at: dt.datetime | None) -> bool:
-    """Whether a peer that answered last at this moment counts as gone."""
-    return answered_at is None or timezone.now() - answered_at > PEER_SILENT_AFTER
 
 
 def age_of_data(known: Overview) -> str:
     """How old the backup's copy of the data is, for people."""
-    if known.last_sync is None or known.last_sync.at is None:
+    at = known.last_sync_at
+    if at is None:
         return "no data-sync has succeeded yet"
-    at = known.last_sync.at
-    age = "just now" if timezone.now() - at < dt.timedelta(minutes=1) else f"{timesince(at)} ago"
+    age = "just now" if known.now - at < dt.timedelta(minutes=1) else f"{timesince(at, known.now)} ago"
     return f"{age}, {at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC".replace("\xa0", " ")
-
-
-def peer_role(view: PeerView) -> str:
-    """The role that the peer reported last; empty before its first answer."""
-    header = view.status.get("header")
-    state = header.get("state") if isinstance(header, dict) else None
-    return role_of(State(state)).value if state in State.values else ""
-
-
-def last_sync(view: PeerView) -> LastSync:
-    """The latest data-sync of the pair: what this appliance pulled, or what the peer says that it pulled."""
-    run = SyncRun.objects.exclude(status=SyncStatus.RUNNING).order_by("-started_at").first()
-    good = SyncRun.objects.filter(status=SyncStatus.SUCCESS).order_by("-started_at").first()
-    own = LastSync(good.reflects_at if good else None, run.status if run else "")
-    seconds = view.status.get("last_sync_at")
-    try:
-        at = dt.datetime.fromtimestamp(seconds, dt.UTC) if isinstance(seconds, int | float) else None
-    except (OverflowError, ValueError, OSError):  # a peer's clock may say anything
-        at = None
-    peers = LastSync(at, str(view.status.get("last_sync_status") or ""))
-    if own.at is None or (peers.at is not None and peers.at > own.at):
-        return peers if peers.at or peers.status else own
-    return own
 
 
 def mismatch(view: PeerView) -> str:
@@ -121,29 +265,8 @@ def mismatch(view: PeerView) -> str:
     return ""
 
 
-def _problems(role: Role, relationship: FailoverRelationship | None, view: PeerView) -> Iterator[str]:
-    """What an administrator should look at, as sentences."""
-    condition = health.read()
-    if not condition.is_healthy:
-        yield condition.message
-    if relationship is None:
-        return
-    answered = view.answered_at
-    if view.outcome == ProbeOutcome.REFUSED:
-        yield f"The peer answers, but refuses this appliance: {view.detail}"
-    elif is_silent(answered):
-        yield f"The peer {relationship.peer_name} does not answer."
-    elif view.status.get("healthy") is False:
-        yield f"The peer reports a problem: {view.status.get('health_message')}"
-    theirs = peer_role(view)
-    if theirs == role and view.same_role_polls > 1:
-        yield f"Both appliances are {role.value}."
-    if theirs and theirs == Role.NONE:
-        yield "The peer no longer has a failover relationship with this appliance."
-    if difference := mismatch(view):
-        yield difference
-    latest = last_sync(view)
-    if latest.at is None:
-        yield "No data-sync has succeeded yet."
-    elif latest.status in (SyncStatus.FAILED, SyncStatus.REFUSED):
-        yield "The latest data-sync did not succeed."
+def _moment(seconds: object) -> dt.datetime | None:
+    try:
+        return dt.datetime.fromtimestamp(seconds, dt.UTC) if isinstance(seconds, int | float) else None
+    except (OverflowError, ValueError, OSError):  # a peer's clock may say anything
+        return None

@@ -1,27 +1,23 @@
-"""The situation of the pair as the page, the Status pages and the command tell it: facts read once, one verdict.
+"""The situation of the pair as the Failover page and the Status pages tell it: the overview in the page's words.
 
-`read()` reads; `headline()` decides the sentence and touches nothing.
+Every value and every verdict is that of `sync.overview`; `headline()` finds the words for the gravest problem.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
-from appliances import selectors
-from appliances.choices import ChangeStatus, ProbeOutcome, Role, State, SyncStatus
-from appliances.models import BackupSettings, FailoverRelationship
-from sync import journal
-from sync.models import PeerView, RoleChange, SyncRun
+from appliances.choices import ChangeStatus, ProbeOutcome, Role, State
+from appliances.models import FailoverRelationship
+from sync import overview
+from sync.models import RoleChange
+from sync.overview import Overview, Trouble
 from sync.peer import identity
-from sync.rules.facts import RoleState, role_of
 
-SILENT_AFTER = dt.timedelta(seconds=10)  # the peer is asked each few seconds; more than this is no hiccup
-CONFLICT_AFTER_POLLS = 2  # one equal answer may be an old one that crossed a role change
 FINISHED_CHANGE_SHOWN = dt.timedelta(minutes=2)
 
 
@@ -53,57 +49,21 @@ class Headline:
 
 
 @dataclass(frozen=True)
-class Situation:
-    """All that the Failover page shows, as of `now`."""
+class Situation(Overview):
+    """All that the Failover page shows: what is known of an established pair."""
 
-    now: dt.datetime
-    state: RoleState
     relationship: FailoverRelationship
-    this: Box
-    peer: Box
-    view: PeerView
-    backup_operations: bool
-    interval: dt.timedelta
-    last_sync_at: dt.datetime | None
-    last_run: SyncRun | None
-    running_sync: SyncRun | None
-    change: RoleChange | None
     recent_change: RoleChange | None
 
     @property
-    def role(self) -> Role:
-        """The role of this appliance."""
-        return self.state.role
+    def this(self) -> Box:
+        """The box of this appliance."""
+        return _this(self)
 
     @property
-    def lag(self) -> dt.timedelta | None:
-        """How old the state is that the last good data-sync reflects; None if there was none."""
-        return max(self.now - self.last_sync_at, dt.timedelta()) if self.last_sync_at else None
-
-    @property
-    def is_late(self) -> bool:
-        """Whether the last good data-sync is older than two intervals and a minute."""
-        return self.lag is not None and self.lag > 2 * self.interval + dt.timedelta(minutes=1)
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a role change runs here or on the peer."""
-        return bool(self.change or self.state.op or self.peer.is_swapping)
-
-    @property
-    def is_held(self) -> bool:
-        """Whether a running role change keeps everybody from asking for another one: not once the peer is gone."""
-        return self.is_busy and self.peer.answers and self.state.state != State.B_YIELDED
-
-    @property
-    def is_same(self) -> bool:
-        """Whether the peer, answering now, has the role that this appliance has."""
-        return self.peer.answers and self.role == self.peer.role and self.role != Role.NONE
-
-    @property
-    def is_conflict(self) -> bool:
-        """Whether both appliances have the same role and no role change explains it."""
-        return self.is_same and not self.is_busy and self.view.same_role_polls >= CONFLICT_AFTER_POLLS
+    def peer(self) -> Box:
+        """The box of the peer."""
+        return _peer(self)
 
     @property
     def target(self) -> Role:
@@ -122,65 +82,35 @@ class Situation:
         return headline(self)
 
 
-def read(now: dt.datetime | None = None) -> Situation | None:
+def read() -> Situation | None:
     """The situation now, or None while no relationship is established."""
-    relationship = selectors.relationship()
-    if relationship is None:
+    known = overview.now()
+    if known.relationship is None:
         return None
-    now = now or timezone.now()
-    state, view = journal.read(), PeerView.load()
-    backup = BackupSettings.load()
-    said = view.status if isinstance(view.status, dict) else {}
-    is_backup = state.role == Role.BACKUP
-    good = SyncRun.objects.filter(status=SyncStatus.SUCCESS).order_by("-started_at").first()
-    changes = RoleChange.objects.order_by("-requested_at")
-    latest_change = changes.first()
-    return Situation(
-        now=now,
-        state=state,
-        relationship=relationship,
-        this=_this(relationship, state),
-        peer=_peer(relationship, view, said, now),
-        view=view,
-        backup_operations=backup.enable_backup_operations if is_backup else said.get("backup_operations") is not False,
-        interval=backup.data_sync_interval if is_backup else _seconds(said.get("data_sync_interval")),
-        last_sync_at=_reflects(good) if is_backup else _later(relationship.last_pulled_at, said.get("last_sync_at")),
-        last_run=SyncRun.objects.exclude(status=SyncStatus.RUNNING).order_by("-started_at").first(),
-        running_sync=SyncRun.objects.filter(status=SyncStatus.RUNNING).first(),
-        change=changes.filter(status=ChangeStatus.RUNNING).first(),
-        recent_change=_recent(latest_change, now),
-    )
+    latest = RoleChange.objects.order_by("-requested_at").first()
+    return Situation(**vars(known), recent_change=_recent(latest, known.now))
 
 
 def headline(it: Situation) -> Headline:
-    """Whether the pair is safe, in the order of what matters most."""
+    """Whether the pair is safe: what goes on, else the gravest problem; good exactly where there is neither."""
     if it.is_busy:
         return Headline(
             "busy",
             f"Swap in progress{_to_whom(it)}",
             "The roles change one after the other: for a moment both appliances are Backup. That is expected.",
         )
-    if it.is_conflict:
-        return Headline("bad", f"Conflict: both appliances are {it.role.label}", _conflict_detail(it))
-    if it.state.state == State.P_SUPERSEDED:
-        return Headline(
-            "bad", f"{it.this.name} has been superseded", f"{it.peer.name} took the role of primary in a later term."
-        )
-    if it.view.outcome == ProbeOutcome.REFUSED:
-        return Headline(
-            "bad",
-            f"{it.peer.name} answers, but the two do not agree",
-            f"{it.view.detail or 'It refused the last check.'} {_loss(it)}",
-        )
-    if not it.peer.answers:
-        return _silent(it)
+    grave = next((problem.kind for problem in it.problems if problem.kind in _GRAVE), None)
+    if grave is not None:
+        return _WORDS[grave](it)
     if it.state.state == State.P_UNCONFIRMED:
         return Headline("busy", f"{it.this.name} is confirming its role", "It asks the peer before it serves.")
     if it.is_same:
         done = it.recent_change is not None and it.recent_change.status == ChangeStatus.COMPLETED
         title = f"{it.this.name} is {it.role.label} now" if done else "The roles are being settled"
         return Headline("busy", title, f"{it.peer.name} is asked again within seconds.")
-    return _quiet(it)
+    if it.problems:
+        return _WORDS[it.problems[0].kind](it)
+    return Headline("good", f"Safe: {_primary(it)} serves, the backup is ready", _loss(it))
 
 
 def _to_whom(it: Situation) -> str:
@@ -189,21 +119,26 @@ def _to_whom(it: Situation) -> str:
     return f": {it.this.name if it.change.target_role == Role.PRIMARY else it.peer.name} becomes primary"
 
 
-def _quiet(it: Situation) -> Headline:
-    """Both answer, roles differ, no operation: what remains is how fresh the backup's data is."""
-    primary = it.primary.name if it.primary else "no appliance"
-    if it.last_sync_at is None:
-        if it.running_sync:
-            return Headline("busy", "The first data-sync is running", f"{primary} is primary. {_loss(it)}")
-        return Headline("warn", "Not safe yet: never synchronised", f"{primary} is primary. {_loss(it)}")
-    if not it.backup_operations:
-        return Headline("warn", "Backup operations are off", f"No automatic data-sync runs. {_loss(it)}")
-    if it.last_run and it.last_run.status in (SyncStatus.FAILED, SyncStatus.REFUSED) and it.role == Role.BACKUP:
-        why = it.last_run.message or it.last_run.get_status_display()
-        return Headline("warn", "The last data-sync did not succeed", f"{why} {_loss(it)}")
-    if it.is_late:
-        return Headline("warn", "The backup is behind", f"{primary} is primary. {_loss(it)}")
-    return Headline("good", f"Safe: {primary} serves, the backup is ready", _loss(it))
+def _primary(it: Situation) -> str:
+    return it.primary.name if it.primary else "no appliance"
+
+
+def _conflict(it: Situation) -> Headline:
+    other = Role.BACKUP if it.role == Role.PRIMARY else Role.PRIMARY
+    return Headline(
+        "bad",
+        f"Conflict: both appliances are {it.role.label}",
+        f"Decide which one should be the {other.value}, and press Become {other.label} on it.",
+    )
+
+
+def _superseded(it: Situation) -> Headline:
+    return Headline("bad", f"{it.this.name} has been superseded", _sentence(it, Trouble.SUPERSEDED))
+
+
+def _refused(it: Situation) -> Headline:
+    detail = f"{it.view.detail or 'It refused the last check.'} {_loss(it)}"
+    return Headline("bad", f"{it.peer.name} answers, but the two do not agree", detail)
 
 
 def _silent(it: Situation) -> Headline:
@@ -215,17 +150,71 @@ def _silent(it: Situation) -> Headline:
     return Headline("bad", f"{it.peer.name} does not answer", f"This appliance is the backup; {seen}. {_loss(it)}")
 
 
+def _left(it: Situation) -> Headline:
+    return Headline("bad", f"{it.peer.name} is no longer part of the pair", _sentence(it, Trouble.LEFT))
+
+
+def _never_synced(it: Situation) -> Headline:
+    detail = f"{_primary(it)} is primary. {_loss(it)}"
+    if it.running_sync:
+        return Headline("busy", "The first data-sync is running", detail)
+    return Headline("warn", "Not safe yet: never synchronised", detail)
+
+
+def _backup_off(it: Situation) -> Headline:
+    return Headline("warn", "Backup operations are off", f"No automatic data-sync runs. {_loss(it)}")
+
+
+def _not_synced(it: Situation) -> Headline:
+    run = it.last_run if it.role == Role.BACKUP else None
+    why = (run.message or run.get_status_display()) if run else "The backup says why."
+    return Headline("warn", "The last data-sync did not succeed", f"{why} {_loss(it)}")
+
+
+def _late(it: Situation) -> Headline:
+    return Headline("warn", "The backup is behind", f"{_primary(it)} is primary. {_loss(it)}")
+
+
+def _peer_unwell(it: Situation) -> Headline:
+    return Headline("warn", f"{it.peer.name} is not well", _sentence(it, Trouble.PEER_UNWELL))
+
+
+def _mismatch(it: Situation) -> Headline:
+    return Headline("warn", "The two appliances run different versions", _sentence(it, Trouble.MISMATCH))
+
+
+def _unwell(it: Situation) -> Headline:
+    return Headline("warn", f"{it.this.name} is not well", _sentence(it, Trouble.UNWELL))
+
+
+# Before these, nothing else about the pair matters; the others wait until the roles are settled.
+_GRAVE = frozenset({Trouble.CONFLICT, Trouble.SUPERSEDED, Trouble.REFUSED, Trouble.SILENT})
+_WORDS: dict[Trouble, Callable[[Situation], Headline]] = {
+    Trouble.CONFLICT: _conflict,
+    Trouble.SUPERSEDED: _superseded,
+    Trouble.REFUSED: _refused,
+    Trouble.SILENT: _silent,
+    Trouble.LEFT: _left,
+    Trouble.NEVER_SYNCED: _never_synced,
+    Trouble.BACKUP_OFF: _backup_off,
+    Trouble.NOT_SYNCED: _not_synced,
+    Trouble.LATE: _late,
+    Trouble.PEER_UNWELL: _peer_unwell,
+    Trouble.MISMATCH: _mismatch,
+    Trouble.UNWELL: _unwell,
+}
+
+
+def _sentence(it: Situation, kind: Trouble) -> str:
+    problem = it.problem(kind)
+    return problem.sentence if problem else ""
+
+
 def _loss(it: Situation) -> str:
     lag = it.lag
     if lag is None:
         return "A failover now would lose everything: the backup holds no copy yet."
     return f"A failover now would lose what changed in the last {ago(lag)}."
-
-
-def _conflict_detail(it: Situation) -> str:
-    if it.role == Role.PRIMARY:
-        return "Decide which one should be the backup, and press Become Backup on it."
-    return "Decide which one should be the primary, and press Become Primary on it."
 
 
 def ago(span: dt.timedelta) -> str:
@@ -242,73 +231,44 @@ def ago(span: dt.timedelta) -> str:
     return f"{hours // 24} days"
 
 
-def _this(relationship: FailoverRelationship, state: RoleState) -> Box:
+def _this(it: Situation) -> Box:
     return Box(
-        name=selectors.this_appliance().host_name,
-        address=f"{relationship.reverse_host}:{relationship.reverse_port}",
+        name=it.host_name,
+        address=f"{it.relationship.reverse_host}:{it.relationship.reverse_port}",
         url="",
-        role=state.role,
-        state=state.state.label,
+        role=it.role,
+        state=it.state.state.label,
         is_this=True,
         version=settings.PRODUCT_VERSION,
-        build=build(),
+        build=identity.product_build(),
         checked_at=None,
         answers=True,
         problem="",
-        is_swapping=state.op is not None,
+        is_swapping=it.state.op is not None,
     )
 
 
-def _peer(relationship: FailoverRelationship, view: PeerView, said: dict[str, Any], now: dt.datetime) -> Box:
-    header = said.get("header") if isinstance(said.get("header"), dict) else {}
-    state = _state(header.get("state") if header else None)
-    fresh = view.answered_at is not None and now - view.answered_at <= SILENT_AFTER
+def _peer(it: Situation) -> Box:
+    view = it.view
     return Box(
-        name=str(said.get("host_name") or relationship.peer_name),
-        address=f"{relationship.peer_host}:{relationship.peer_port}",
-        url=peer_url(relationship),
-        role=role_of(state),
-        state=state.label if header else "Not seen yet",
+        name=it.peer_name,
+        address=f"{it.relationship.peer_host}:{it.relationship.peer_port}",
+        url=failover_page_of_peer(it.relationship),
+        role=it.peer_role or Role.NONE,
+        state=it.peer_state.label if it.peer_state else "Not seen yet",
         is_this=False,
-        version=str(said.get("product", "")),
-        build=str(said.get("build", "")),
+        version=str(it.said.get("product", "")),
+        build=str(it.said.get("build", "")),
         checked_at=view.answered_at,
-        answers=fresh and view.outcome == ProbeOutcome.ANSWERED,
+        answers=it.peer_answers,
         problem=view.detail if view.outcome in (ProbeOutcome.SILENT, ProbeOutcome.REFUSED) else "",
-        is_swapping=bool(header and header.get("op")),
+        is_swapping=it.peer_is_swapping,
     )
 
 
-def peer_url(relationship: FailoverRelationship) -> str:
+def failover_page_of_peer(relationship: FailoverRelationship) -> str:
     """The peer's Failover page, at the address by which this appliance reaches it."""
-    host = f"[{relationship.peer_host}]" if ":" in relationship.peer_host else relationship.peer_host
-    port = "" if relationship.peer_port == 443 else f":{relationship.peer_port}"
-    return f"https://{host}{port}/login/management/failover/"
-
-
-def build() -> str:
-    """The product build of this appliance."""
-    return identity.product_build()
-
-
-def _state(value: object) -> State:
-    return State(value) if value in State.values else State.NONE
-
-
-def _seconds(value: object) -> dt.timedelta:
-    usable = isinstance(value, int | float) and 0 < value <= 7 * 86400
-    return dt.timedelta(seconds=float(value)) if usable else BackupSettings().data_sync_interval  # type: ignore[arg-type]
-
-
-def _reflects(run: SyncRun | None) -> dt.datetime | None:
-    return (run.reflects_at or run.finished_at) if run else None
-
-
-def _later(pulled_at: dt.datetime | None, said: object) -> dt.datetime | None:
-    moments = [pulled_at] if pulled_at else []
-    if isinstance(said, int | float) and said > 0:
-        moments.append(dt.datetime.fromtimestamp(min(float(said), 4e9), tz=dt.UTC))
-    return max(moments, default=None)
+    return f"{relationship.peer_url}login/management/failover/"
 
 
 def _recent(change: RoleChange | None, now: dt.datetime) -> RoleChange | None:

@@ -6,6 +6,7 @@ from django.db import models
 
 from appliances.models.base import Singleton
 
+HTTPS_PORT = 443
 KEY_LABEL = "inter_appliance_key|1|key"
 
 
@@ -53,3 +54,10 @@ class FailoverRelationship(Singleton):
 
     def __str__(self) -> str:
         return f"{self.peer_name} ({self.peer_host}:{self.peer_port})"
+
+    @property
+    def peer_url(self) -> str:
+        """The peer's web server as browsers want it written, at the address by which this appliance reaches it."""
+        host = f"[{self.peer_host}]" if ":" in self.peer_host else self.peer_host
+        port = "" if self.peer_port == HTTPS_PORT else f":{self.peer_port}"
+        return f"https://{host}{port}/"

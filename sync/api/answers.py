@@ -14,7 +14,6 @@ from appliances.models import Account
 from sync import health, journal, overview
 from sync.api.credentials import may_command
 from sync.api.xml import element, optional
-from sync.models import PeerView
 from sync.peer import identity
 
 API_VERSION = "1.19.0"  # the documented version whose commands and elements these are
@@ -48,7 +47,9 @@ def check_health() -> Element:
 
 
 def _last_data_sync() -> Iterator[Element | None]:
-    last = overview.last_sync(PeerView.objects.filter(pk=1).first() or PeerView())
+    last = overview.now().last_sync
+    if last is None:
+        return
     if last.at is not None:
         at = last.at.astimezone(dt.UTC)
         yield element("last_data_sync_time", at.isoformat(timespec="seconds"), {"ts": str(int(at.timestamp()))})
@@ -62,8 +63,7 @@ def appliances() -> Element:
     reached_by = relationship.reverse_host if relationship else appliance.host_name
     found = [_appliance(appliance.guid, appliance.host_name, reached_by, role)]
     if relationship is not None:
-        view = PeerView.objects.filter(pk=1).first() or PeerView()
-        role_there = overview.peer_role(view) or Role.NONE
+        role_there = overview.now().peer_role or Role.NONE
         found.append(_appliance(relationship.peer_guid, relationship.peer_name, relationship.peer_host, role_there))
     return element("appliances", found)
 

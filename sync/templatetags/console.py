@@ -18,8 +18,9 @@ from appliances import selectors
 from appliances.admin.tabs import ShownTab, visible_tabs
 from appliances.choices import Role, State
 from sync import journal
+from sync.peer import identity
 from sync.rules.facts import role_of
-from sync.situation import Situation, ago, build, peer_url
+from sync.situation import Situation, ago, failover_page_of_peer
 from sync.situation import read as read_situation
 
 register = template.Library()
@@ -80,7 +81,7 @@ def _frame(request: HttpRequest) -> Frame:
         role=role,
         state=state,
         peer_name=relationship.peer_name if relationship else "",
-        peer_url=peer_url(relationship) if relationship else "",
+        peer_url=failover_page_of_peer(relationship) if relationship else "",
         tabs=tabs,
         sub_tabs=next((tab.children for tab in tabs if tab.is_current), ()),
         version=settings.PRODUCT_VERSION,
@@ -97,7 +98,7 @@ def situation() -> Situation | None:
 @register.simple_tag
 def product_build() -> str:
     """The product build of this appliance."""
-    return build()
+    return identity.product_build()
 
 
 @register.filter

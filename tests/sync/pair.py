@@ -19,7 +19,8 @@ from appliances.choices import (
     SyncTrigger,
 )
 from appliances.models import FailoverRelationship
-from sync import history
+from sync import health, history
+from sync.health import Health
 from sync.models import PeerView, RoleChange, RoleJournal, SyncRun
 from sync.peer import identity
 
@@ -39,6 +40,8 @@ def paired(state: State = State.P_ACTIVE, peer_state: State = State.B_IDLE, **st
         reverse_port=8443,
         is_founding_primary=True,
     )
+    FailoverRelationship.objects.update(established_at=now - dt.timedelta(days=1))
+    health.write(Health(True, health.HEALTHY))
     RoleJournal.load()
     RoleJournal.objects.update(state=state, term=4, own_term=4, initialised=True)
     PeerView.load()
@@ -47,6 +50,8 @@ def paired(state: State = State.P_ACTIVE, peer_state: State = State.B_IDLE, **st
         "host_name": "site2.example.com",
         "product": "1.0.0",
         "build": identity.product_build(),
+        "schema": identity.schema_digest(),
+        "healthy": True,
         "last_sync_at": (now - LAG).timestamp(),
         "backup_operations": True,
         "data_sync_interval": 900.0,

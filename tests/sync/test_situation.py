@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from appliances.choices import ProbeOutcome, State, SyncStatus
 from appliances.models import BackupSettings
-from sync import situation
+from sync import overview, situation
 from sync.models import PeerView, SyncRun
 from tests.sync import pair
 
@@ -46,7 +46,7 @@ def test_a_silent_peer_is_loud_on_both_sides() -> None:
 
 def test_the_latest_answer_being_old_counts_as_silence() -> None:
     pair.paired()
-    PeerView.objects.update(answered_at=timezone.now() - situation.SILENT_AFTER - dt.timedelta(seconds=1))
+    PeerView.objects.update(answered_at=timezone.now() - overview.SILENT_AFTER - dt.timedelta(seconds=1))
     assert "does not answer" in headline().title
 
 
@@ -101,7 +101,7 @@ def test_nonsense_from_the_peer_is_shown_as_unknown(said: dict[str, object]) -> 
 
 
 def test_the_first_data_sync_running_is_busy() -> None:
-    pair.backup()
+    pair.backup(last_sync_at=None)
     SyncRun.objects.all().delete()
     pair.sync_run()
     assert headline().title == "The first data-sync is running"

@@ -9,7 +9,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from appliances.choices import Role, State
 from sync import overview
 from sync.management.shell import progress
 from sync.peer import identity
@@ -39,26 +38,26 @@ class Command(BaseCommand):
 
     def _print(self, known: overview.Overview) -> None:
         rows = [
-            ("This appliance", f"{known.host_name}: {State(known.state).label}"),
+            ("This appliance", f"{known.host_name}: {known.state.state.label}"),
             ("Version", identity.product_build()),
         ]
         if known.relationship is None:
             rows.append(("Failover", "not configured"))
         else:
-            role = Role(known.peer_role).label if known.peer_role else "role not known"
+            role = known.peer_role.label if known.peer_role else "role not known"
             rows += [
                 ("Peer", f"{known.relationship}: {role}"),
-                ("Peer answered", _moment(known.peer_answered_at) or "never"),
+                ("Peer answered", _moment(known.view.answered_at) or "never"),
                 ("Data of the backup", overview.age_of_data(known)),
             ]
         if known.change is not None:
             rows.append(("Role change", f"{known.change}, {known.change.get_step_display()}"))
-        if known.sync is not None:
-            rows.append(("Data-sync", progress(known.sync)))
+        if known.running_sync is not None:
+            rows.append(("Data-sync", progress(known.running_sync)))
         for name, value in rows:
             self.stdout.write(f"{name + ':':20} {value}")
         for problem in known.problems:
-            self.stdout.write(self.style.ERROR(f"{'Problem:':20} {problem}"))
+            self.stdout.write(self.style.ERROR(f"{'Problem:':20} {problem.sentence}"))
 
 
 def as_data(known: overview.Overview) -> dict[str, Any]:
@@ -70,8 +69,8 @@ def as_data(known: overview.Overview) -> dict[str, Any]:
             "host_name": known.host_name,
             "version": identity.product_build(),
             "role": known.role.value,
-            "state": str(known.state),
-            "term": known.term,
+            "state": str(known.state.state),
+            "term": known.state.term,
         },
         "peer": relationship
         and {
@@ -79,15 +78,15 @@ def as_data(known: overview.Overview) -> dict[str, Any]:
             "host_name": relationship.peer_name,
             "host": relationship.peer_host,
             "port": relationship.peer_port,
-            "role": known.peer_role or None,
-            "outcome": known.peer_outcome or None,
-            "answered_at": _moment(known.peer_answered_at),
+            "role": known.peer_role.value if known.peer_role else None,
+            "outcome": known.view.outcome or None,
+            "answered_at": _moment(known.view.answered_at),
         },
         "last_data_sync": last and {"at": _moment(last.at), "status": last.status or None},
         "role_change": known.change
         and {"id": str(known.change.pk), "target_role": known.change.target_role, "step": known.change.step},
-        "data_sync": known.sync and {"id": str(known.sync.pk), "stage": known.sync.stage},
-        "problems": list(known.problems),
+        "data_sync": known.running_sync and {"id": str(known.running_sync.pk), "stage": known.running_sync.stage},
+        "problems": [problem.sentence for problem in known.problems],
     }
 
 

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from appliances.choices import Role, SyncStatus
-from sync import journal, overview, tasks
+from sync import journal, tasks
 from sync.errors import SyncError, SyncRefused
 from sync.management.shell import POLL_SECONDS, REFUSED, UNFINISHED, operator, progress, wait_until
 from sync.models import PeerView, SyncRun
@@ -31,7 +31,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Ask for it, and follow it to its end."""
-        before, asked_at = overview.last_sync(_view()), timezone.now()
+        before, asked_at = _reported(), timezone.now()
         role = journal.read().role
         try:
             tasks.sync_now(operator())
@@ -49,13 +49,13 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             raise CommandError("No longer watched: the data-sync goes on.", returncode=UNFINISHED) from None
 
-    def _wait_for_backup(self, before: overview.LastSync, seconds: float) -> None:
+    def _wait_for_backup(self, before: tuple[object, object], seconds: float) -> None:
         self.stdout.write("The backup has been asked. Waiting for its report.")
-        if not wait_until(lambda: overview.last_sync(_view()) != before, seconds):
+        if not wait_until(lambda: _reported() != before, seconds):
             raise CommandError("The time is up: the backup has not reported an end yet.", returncode=UNFINISHED)
-        after = overview.last_sync(_view())
-        if after.status != SyncStatus.SUCCESS:
-            raise CommandError(f"The data-sync ended: {after.status}. See the backup.", returncode=REFUSED)
+        _, status = _reported()
+        if status != SyncStatus.SUCCESS:
+            raise CommandError(f"The data-sync ended: {status}. See the backup.", returncode=REFUSED)
         self.stdout.write(self.style.SUCCESS("The backup holds the data of this appliance."))
 
     def _follow(self, asked_at: dt.datetime, seconds: float) -> None:
@@ -77,8 +77,10 @@ class Command(BaseCommand):
         self.stdout.write(self.style.SUCCESS(f"Done: {progress(run)}."))
 
 
-def _view() -> PeerView:
-    return PeerView.objects.filter(pk=1).first() or PeerView()
+def _reported() -> tuple[object, object]:
+    """What the backup reported last: the moment its latest good data-sync reflects, and how its latest one ended."""
+    said = PeerView.load().status
+    return said.get("last_sync_at"), said.get("last_sync_status")
 
 
 def _run(asked_at: dt.datetime) -> SyncRun | None:

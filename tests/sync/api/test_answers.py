@@ -8,7 +8,7 @@ import pytest
 
 from appliances import selectors
 from appliances.choices import State, SyncStatus, SyncTrigger
-from appliances.models import Account
+from appliances.models import Account, FailoverRelationship
 from sync import health, journal
 from sync.api import answers
 from sync.api.xml import document
@@ -43,6 +43,7 @@ def test_check_health_without_a_relationship():
 
 def test_check_health_of_an_unwell_backup_has_every_element_in_order():
     establish(State.B_IDLE)
+    FailoverRelationship.objects.update(established_at=MOMENT)
     health.write(Health(False, "The disk is nearly full."))
     run(SyncStatus.SUCCESS, reflects_at=MOMENT)
     run(SyncStatus.FAILED)
@@ -71,6 +72,7 @@ def test_the_version_is_of_the_form_that_clients_know():
 
 def test_a_primary_tells_of_the_data_sync_that_its_backup_reported():
     establish(State.P_ACTIVE)
+    FailoverRelationship.objects.update(established_at=MOMENT)
     PeerView.objects.create(status={"last_sync_at": MOMENT.timestamp(), "last_sync_status": "success"})
     text = document(answers.check_health()).decode()
     assert '<last_data_sync_time ts="1795338000">2026-11-22T09:00:00+00:00<' in text
