@@ -1,7 +1,8 @@
 """Encryption at rest with the appliance's data key: AES-256-GCM, bound to where the value is stored.
 
 The data key (32 bytes) lies outside the database, in a file that only this service can read
-(`DATA_KEY_FILE`); it is never synchronised and never in a backup (security specification, section 4).
+(`DATA_KEY_FILE`); it is never synchronised and never in a backup: whoever
+holds a copy of the database alone can open nothing in it.
 """
 
 from __future__ import annotations

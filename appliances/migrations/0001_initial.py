@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
             name='BackupSettings',
             fields=[
                 ('id', models.PositiveSmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
-                ('enable_backup_operations', models.BooleanField(default=True, help_text='Probing of the primary and automatic data-syncs, while this appliance is the backup.', verbose_name='Enable Backup Operations')),
+                ('enable_backup_operations', models.BooleanField(default=True, help_text='Automatic data-syncs while this appliance is the backup. The primary is probed all the same.', verbose_name='Enable Backup Operations')),
                 ('data_sync_interval', models.DurationField(default=datetime.timedelta(seconds=900), help_text='Time from the start of one data-sync to the start of the next: hh:mm:ss, from one minute to seven days.', validators=[django.core.validators.MinValueValidator(datetime.timedelta(seconds=60)), django.core.validators.MaxValueValidator(datetime.timedelta(days=7))], verbose_name='Automatic Data-Sync Interval')),
             ],
             options={

@@ -65,12 +65,12 @@ class ApiConfiguration(Singleton):
 
 
 class BackupSettings(Singleton):
-    """Settings in force only while this appliance is the backup. Never synchronised (guide, best practices)."""
+    """Settings in force only while this appliance is the backup. Never synchronised: each appliance has its own."""
 
     enable_backup_operations = models.BooleanField(
         "Enable Backup Operations",
         default=True,
-        help_text="Probing of the primary and automatic data-syncs, while this appliance is the backup.",
+        help_text="Automatic data-syncs while this appliance is the backup. The primary is probed all the same.",
     )
     data_sync_interval = models.DurationField(
         "Automatic Data-Sync Interval",

@@ -129,17 +129,7 @@ class PeerClient:
     def send_stream(self, message: Message, payloads: Iterable[Payload], reply_type: type[R]) -> R:
         """Send a message with a stream of payloads, each of at most 1 MiB; the peer's reply. Errors as of `ask`."""
         challenge, head, nonce = self._challenge(), render(message), nonces.new_nonce()
-        signer = self._signer()
-        headers = signer.request(
-            method="POST",
-            target=MOUNT + message.path,
-            content_type=STREAM_TYPE,
-            body=None,
-            created=time.time(),
-            nonce=nonce,
-            challenge=challenge,
-            stream_head=head,
-        )
+        headers = self._sign(message, None, nonce, challenge, stream_head=head)
         seal = signing.seal_of(self.channel.sending_key, "request", nonce)
 
         def send() -> http.client.HTTPResponse:
@@ -149,7 +139,7 @@ class PeerClient:
                 "POST",
                 MOUNT + message.path,
                 body=frames.write(chain([head], payloads), seal),
-                headers={**headers, "Content-Type": STREAM_TYPE, "Transfer-Encoding": "chunked"},
+                headers={**headers, "Transfer-Encoding": "chunked"},
                 encode_chunked=True,
             )
             return self.connection.getresponse()
@@ -164,9 +154,23 @@ class PeerClient:
     def _challenge(self) -> str:
         return self.ask(ChallengeRequest(), Challenge).challenge
 
-    def _signer(self) -> Signer:
+    def _sign(
+        self, message: Message, body: bytes | None, nonce: str, challenge: str | None, *, stream_head: bytes = b""
+    ) -> dict[str, str]:
+        """The header fields of a message sent now; without a body, a stream that begins with `stream_head`."""
         state = journal.read()
-        return Signer(self.channel, term=state.term, role=state.role.value)
+        content_type = STREAM_TYPE if body is None else JSON_TYPE
+        headers = Signer(self.channel, term=state.term, role=state.role.value).request(
+            method="POST",
+            target=MOUNT + message.path,
+            content_type=content_type,
+            body=body,
+            created=time.time(),
+            nonce=nonce,
+            challenge=challenge,
+            stream_head=stream_head,
+        )
+        return {**headers, "Content-Type": content_type}
 
     def _exchange(self, message: Message, body: bytes, challenge: str | None) -> bytes | Refusal:
         response, nonce = self._send_question(message, body, challenge)
@@ -193,17 +197,9 @@ class PeerClient:
             nonlocal was_open
             was_open = self._connect()
             nonce = nonces.new_nonce()
-            headers = self._signer().request(
-                method="POST",
-                target=MOUNT + message.path,
-                content_type=JSON_TYPE,
-                body=body,
-                created=time.time(),
-                nonce=nonce,
-                challenge=challenge,
-            )
+            headers = self._sign(message, body, nonce, challenge)
             self.connection.start_question(self.connection.limits.total)
-            self.connection.request("POST", MOUNT + message.path, body, {**headers, "Content-Type": JSON_TYPE})
+            self.connection.request("POST", MOUNT + message.path, body, headers)
             return self.connection.getresponse(), nonce
 
         try:

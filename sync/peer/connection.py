@@ -1,7 +1,7 @@
 """One TLS connection to the peer: the right address, the right key, and no call that waits for ever.
 
 The peer's certificate may be self-issued, so it is not verified against authorities: its public key is compared with
-the pins *before a byte is sent* (security specification, section 2). There are no redirects and no proxies.
+the pins *before a byte is sent* (`sync/README.md`, Security of the wire). There are no redirects and no proxies.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The messages that establish a relationship, and their signatures: no pair exists yet, so no pair keys do.
 
 Each is bound to the nonces and to the public key that the asking side saw on the TLS connection it is sent over, so
-that nobody can stand between the two appliances (security specification, section 2).
+that nobody can stand between the two appliances (`sync/README.md`, Security of the wire).
 """
 
 from __future__ import annotations

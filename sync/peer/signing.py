@@ -1,6 +1,6 @@
 """The signed envelope of every message between the two appliances: the texts, the MACs, and what they are bound to.
 
-Pure: no clock, no database, no socket. The security specification, section 2, is the source of the texts.
+Pure: no clock, no database, no socket. `sync/README.md`, Security of the wire, says what each part is for.
 
 The two directions have different keys, so that nothing that one appliance sent can be sent back to it. `a-b` is from
 the founding primary to the founding backup, whatever their roles are now.

@@ -1,4 +1,4 @@
-"""The actions and conditions of the rows of the role protocol's table (`sync.rules.role`)."""
+"""The actions and conditions of the rows of the role protocol's table (`sync.rules.table`)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What can happen to an appliance in the role protocol: frozen values, nothing else.
 
-Rows are those of the transition table in `sync.rules.role`.
+Rows are those of the transition table in `sync.rules.table`.
 """
 
 from __future__ import annotations

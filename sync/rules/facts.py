@@ -1,6 +1,6 @@
 """The values that the rules decide on: frozen, comparable, without clock or database.
 
-Source of the terms: the role protocol, sections 2.1 to 2.3 (see `sync/README.md`).
+The terms are those of `sync/README.md`, Roles and terms.
 """
 
 from __future__ import annotations

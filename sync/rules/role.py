@@ -5,7 +5,7 @@ new durable state and the effects to carry out after it is durable. A pair of st
 `UnknownEdge` and moves nothing; a row whose conditions do not hold gives a refusal with its sentence.
 
 What a reader must know: a term belongs to one appliance for ever (parity); the old primary is durably backup before it
-grants; whoever sees a higher term than its own stops serving. Numbers of rows: role protocol, section 2.4.
+grants; whoever sees a higher term than its own stops serving. Rows are named by their numbers in TABLE.
 """
 
 from __future__ import annotations

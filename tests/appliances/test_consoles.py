@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.conf import settings
 from django.test import Client, RequestFactory
 from django.views import defaults
 
 from appliances.admin.tabs import CONSOLE_TABS, Tab, visible_tabs
-from appliances.choices import Role
+from appliances.choices import Role, State
 from appliances.host.interfaces import interfaces
 from appliances.models import Account
 from failover_site.urls import urlpatterns
+from sync.models import RoleJournal
 
 pytestmark = pytest.mark.django_db
 INLINE = re.compile(r"<style|<[^>]+\s(style|on[a-z]+)\s*=|<script(?![^>]*\ssrc=)")
@@ -131,6 +133,16 @@ def test_pages_that_are_not_there_answer_inside_the_frame(admin: Client) -> None
     assert response.status_code == 404
     assert "There is no such page" in response.content.decode()
     assert 'aria-label="Main"' in response.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/no/such/page/", "/api/nothing", "/files/nothing/"])
+def test_whoever_is_not_logged_in_is_not_told_name_or_role_where_there_is_no_page(anybody: Client, path: str) -> None:
+    RoleJournal.objects.create(state=State.P_ACTIVE)
+    response = anybody.get(path, follow=True)
+    text = response.content.decode()
+    assert response.status_code == 404
+    assert "There is no such page" in text
+    assert not any(word in text for word in (settings.HOST_NAME, "Primary", 'data-role="primary"', 'aria-label="Main"'))
 
 
 def test_the_page_of_a_server_error_needs_nothing(rf: RequestFactory, django_assert_num_queries: object) -> None:
