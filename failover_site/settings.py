@@ -4,14 +4,16 @@ A value that cannot be used stops the start and names the variable.
 """
 
 import os
+import secrets
 import socket
+import sys
 from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from appliances.host.broker import broker_socket, client_url
-from appliances.secrets import write_private
+from appliances.host.kept_environment import kept
 from failover_site.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -20,6 +22,9 @@ env = environ.Env()
 # --- This appliance ---------------------------------------------------------------------------------------------
 PAIR_DIR = Path(env.str("PAIR_DIR", default=str(BASE_DIR / "run"))).resolve()
 DATA_DIR = Path(env.str("DATA_DIR", default=str(PAIR_DIR / "site1"))).resolve()
+# A command of the shell goes by what its appliance was started with; a start goes by its own environment alone.
+if sys.argv[1:2] not in (["appliance"], ["pair"]):
+    env.ENVIRON = {**kept(DATA_DIR), **os.environ}
 HOST_NAME = env.str("HOST_NAME", default=socket.gethostname())
 LISTEN = env.list("LISTEN", default=["127.0.0.1:8443"])
 PUBLIC_HOST_NAME = env.str("PUBLIC_HOST_NAME", default="support.example.com")
@@ -29,23 +34,17 @@ FIRST_SYNC_DELAY_SECONDS = env.int("FIRST_SYNC_DELAY_SECONDS", default=60)
 PRODUCT = "failover-site"
 PRODUCT_VERSION = "1.0.0"
 
-DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 SECRETS_DIR = Path(env.str("CREDENTIALS_DIRECTORY", default=str(DATA_DIR / "secrets")))
 DATA_KEY_FILE = SECRETS_DIR / "data.key"
 BLOB_DIR = DATA_DIR / "blobs"
 STAGING_DIR = DATA_DIR / "staging"
 HEALTH_FILE = DATA_DIR / "health.json"
-STAGING_DIR.mkdir(mode=0o700, exist_ok=True)
 
-
-def _secret_key() -> str:
-    path = SECRETS_DIR / "django.key"
-    if not path.exists():
-        write_private(path, os.urandom(48).hex().encode())
-    return path.read_text()
-
-
-SECRET_KEY = env.str("SECRET_KEY", default="") or _secret_key()
+# Made at the first start of the appliance; a process without one signs nothing that outlives it.
+SECRET_KEY_FILE = SECRETS_DIR / "django.key"
+SECRET_KEY = env.str("SECRET_KEY", default="")
+if not SECRET_KEY:
+    SECRET_KEY = SECRET_KEY_FILE.read_text() if SECRET_KEY_FILE.exists() else secrets.token_hex(48)
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 DEBUG = False
 

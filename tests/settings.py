@@ -21,4 +21,5 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 SECURE_SSL_REDIRECT = False
-STATIC_ROOT.mkdir(exist_ok=True)  # noqa: F405
+for _folder in (STATIC_ROOT, STAGING_DIR):  # noqa: F405
+    _folder.mkdir(exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -15,6 +16,13 @@ def wants_text() -> bool:
     """Whether lines are for a person: `LOG_FORMAT`, or whether this is a terminal."""
     form = os.environ.get("LOG_FORMAT", "")
     return form == "text" if form else sys.stderr.isatty()
+
+
+def command_line(data_dir: Path, *arguments: str) -> str:
+    """What to type to run a command of `manage.py` on the appliance of a data folder; short in the folder of both."""
+    here = Path.cwd()
+    names = [path.relative_to(here) if path.is_relative_to(here) else path for path in (data_dir, Path(sys.executable))]
+    return f"DATA_DIR={shlex.quote(str(names[0]))} {shlex.quote(str(names[1]))} manage.py {' '.join(arguments)}"
 
 
 def say(line: str) -> None:

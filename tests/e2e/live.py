@@ -103,6 +103,12 @@ class LiveAppliance:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         return inherited | own | self.environment
 
+    def command_env(self) -> dict[str, str]:
+        """The environment of a command of the shell: its data folder, and the URLs that hold passwords."""
+        own = {"DATA_DIR": str(self.data_dir)}
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        return inherited | own | {name: url for name, url in self.environment.items() if name.endswith("_URL")}
+
     def start(self) -> None:
         """Start it in a process group of its own; does not wait."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -187,7 +193,7 @@ class LiveAppliance:
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=self.root,
-            env=self.env(),
+            env=self.command_env() if arguments[0] != "appliance" else self.env(),
             input=stdin,
             capture_output=True,
             text=True,

@@ -71,6 +71,7 @@ def test_make_run_gives_a_living_pair_and_ctrl_c_ends_it(folder: Path) -> None:
         assert count(pair.site1)["appliances.SupportSession"] >= 100
         pair.wait_until_synchronised()
         assert differences(*sites) == []
+        assert_the_printed_command_works(tree, text)
         first.ctrl_c()
         assert_all_gone(sites)
         assert "Traceback" not in first.text()
@@ -86,6 +87,14 @@ def test_make_run_gives_a_living_pair_and_ctrl_c_ends_it(folder: Path) -> None:
         assert "Traceback" not in second.text()
     for site in sites:
         assert site.tracebacks() == []
+
+
+def assert_the_printed_command_works(tree: Path, text: str) -> None:
+    """The line that the start prints, typed into another terminal in the same folder."""
+    printed = re.search(r"A command for site1: (.+)", text)
+    assert printed, text
+    done = subprocess.run(["sh", "-c", printed[1]], cwd=tree, env={"PATH": os.environ["PATH"]}, capture_output=True)
+    assert b"site1.example.com: Primary" in done.stdout, done.stdout + done.stderr
 
 
 def assert_all_gone(sites: tuple[LiveAppliance, ...]) -> None:

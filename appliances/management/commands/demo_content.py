@@ -6,17 +6,18 @@ import argparse
 import datetime as dt
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import IntegrityError
 from django.utils import timezone
 
 from appliances import blobs, gate
 from appliances.demo.fill import fill, has_demo_content, has_exactly
+from appliances.management.base import ApplianceCommand
 
 MAX_SCALE = 1000
 
 
-class Command(BaseCommand):
+class Command(ApplianceCommand):
     """Adds the demo content once; a second run changes nothing."""
 
     help = "Fill this appliance with demo content: the same at every run with the same --until and --scale."

@@ -7,13 +7,14 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from appliances import key_words, selectors
+from appliances.management.base import ApplianceCommand
 from appliances.services import keys
 
 
-class Command(BaseCommand):
+class Command(ApplianceCommand):
     help = "Generate or set the inter-appliance key, or show its fingerprint."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -17,8 +17,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connections
 
-from appliances import selectors
-from appliances.host import broker, terminal
+from appliances import secrets, selectors
+from appliances.host import broker, kept_environment, terminal
 from appliances.host.processes import AlreadyRunning, SingleInstance
 from appliances.host.programs import appliance_programs, is_free
 from appliances.host.supervisor import Supervisor
@@ -54,6 +54,7 @@ class Command(BaseCommand):
     def greet(self, password_file: Path | None) -> None:
         """Say where to go. The password itself is for a terminal, not for the journal of the machine."""
         self.stdout.write(f"Running: {', '.join(f'https://{address}' for address in settings.LISTEN)}")
+        self.stdout.write(f"Commands: {terminal.command_line(settings.DATA_DIR, 'failover_status')}")
         if password_file is None:
             return
         secret = password_file.read_text().strip() if sys.stdout.isatty() else f"in {password_file}"
@@ -83,6 +84,9 @@ def prepare(*, demo_content: bool) -> Path | None:
 
     Returns the file with the first administrator's password while that is in use.
     """
+    settings.STAGING_DIR.mkdir(mode=0o700, exist_ok=True)
+    if not settings.SECRET_KEY_FILE.exists() and not os.environ.get("SECRET_KEY"):
+        secrets.write_private(settings.SECRET_KEY_FILE, os.urandom(48).hex().encode())
     call_command("migrate", verbosity=0, interactive=False)
     call_command("check", stdout=io.StringIO())
     selectors.this_appliance()
@@ -127,6 +131,7 @@ def run(data_dir: Path, *, on_ready: Any) -> None:
     if chosen.url.startswith("filesystem://"):
         for name in ("messages", "message-control"):
             (data_dir / name).mkdir(exist_ok=True)
+    kept_environment.keep(data_dir, {**os.environ, "REDIS_URL": chosen.url})
     # What is done in processes of their own must not share a connection with this one.
     connections.close_all()
     os.chdir(settings.BASE_DIR)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from appliances.management.base import ApplianceCommand
 from sync import alerts, relationship, tasks
 from sync.errors import EstablishRefused, SyncError
 from sync.management.shell import REFUSED, operator
 
 
-class Command(BaseCommand):
+class Command(ApplianceCommand):
     """This appliance becomes the primary, the other its backup."""
 
     help = "Establish a failover relationship; this appliance becomes primary. Exit codes: 0 done, 1 refused."

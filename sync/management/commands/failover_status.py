@@ -7,8 +7,9 @@ import json
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from appliances.management.base import ApplianceCommand
 from sync import overview
 from sync.management.shell import progress
 from sync.peer import identity
@@ -16,7 +17,7 @@ from sync.peer import identity
 HEALTHY, PROBLEMS, NOT_CONFIGURED = 0, 1, 2
 
 
-class Command(BaseCommand):
+class Command(ApplianceCommand):
     """Prints and tells by the exit code."""
 
     help = "Show the state of the pair. Exit codes: 0 healthy, 1 problems, 2 failover is not configured."

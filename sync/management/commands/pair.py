@@ -104,6 +104,7 @@ class Command(BaseCommand):
             write(f"The two could not be paired ({', '.join(failed)}): try it at Management > Failover of site1.")
         elif is_paired(folder) and not was_paired:
             write("site1 is primary; site2 is backup and pulls its data a minute from now.")
+        write(f"A command for site1: {terminal.command_line(sites[0].folder, 'failover_status')}")
         write("The certificates are self-issued, so the browser will ask. Try Management > Failover on both.")
         write(f"Logs and data: {folder}. Ctrl-C stops both; the next start picks up where they were.")
 
@@ -173,7 +174,7 @@ def is_paired(folder: Path) -> bool:
 def share_first_password(sites: tuple[Site, Site]) -> None:
     """Both appliances will be born with the same first password, as the data-sync would make it anyway."""
     password = f"{accounts.generate_password()}\n".encode()
-    if not any(site.folder.exists() for site in sites[1:]):
+    if not any(site.folder.exists() for site in sites):
         for site in sites:
             secrets.write_private(first_password_file(site), password)
 
