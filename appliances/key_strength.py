@@ -41,24 +41,23 @@ def _common() -> frozenset[str]:
 
 
 def problems(key: str) -> list[str]:
-    """What is wrong with a typed key, one sentence each; empty where it may be used."""
+    """What is wrong with a typed key, the first thing found; empty where it may be used."""
     if len(key) > MAXIMUM_CHARACTERS:
         return [f"The key is longer than {MAXIMUM_CHARACTERS} characters."]
     if any(ord(character) < 32 or ord(character) == 127 for character in key):
         return ["The key must be one line without control characters."]
-    found = []
     if len(key) < MINIMUM_CHARACTERS:
-        found.append(f"The key has {len(key)} characters; at least {MINIMUM_CHARACTERS} are needed.")
-    if key.lower() in _common():
-        found.append("The key is on the list of commonly used passwords.")
+        return [f"The key has {len(key)} characters; at least {MINIMUM_CHARACTERS} are needed."]
     bits, weaknesses = estimate(key)
     if bits < MINIMUM_BITS:
         why = f" It consists largely of {' and '.join(weaknesses)}." if weaknesses else ""
-        found.append(
+        return [
             f"The key is too easy to guess: about {bits:.0f} bits, at least {MINIMUM_BITS} are needed.{why} "
             "Use Generate, or add more unrelated words, digits and signs."
-        )
-    return found
+        ]
+    if key.lower() in _common():
+        return ["The key is on the list of commonly used passwords."]
+    return []
 
 
 def estimate(key: str) -> tuple[float, list[str]]:

@@ -15,6 +15,7 @@ from appliances import selectors
 from appliances.models import BackupSettings
 
 HOST_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
+INTERVAL_LIMITS = "Enter a whole number; the interval is from 1 minute to 7 days."
 UNITS = {"minutes": dt.timedelta(minutes=1), "hours": dt.timedelta(hours=1), "days": dt.timedelta(days=1)}
 
 
@@ -48,7 +49,15 @@ class HostField(forms.CharField):
 
 
 def _port(help_text: str) -> forms.IntegerField:
-    return forms.IntegerField(label="TLS port", min_value=1, max_value=65535, initial=443, help_text=help_text)
+    wrong = "A TLS port is a whole number from 1 to 65535."
+    return forms.IntegerField(
+        label="TLS port",
+        min_value=1,
+        max_value=65535,
+        initial=443,
+        help_text=help_text,
+        error_messages={"min_value": wrong, "max_value": wrong, "invalid": wrong},
+    )
 
 
 class EstablishForm(forms.Form):
@@ -70,7 +79,11 @@ class EstablishForm(forms.Form):
         data = super().clean() or {}
         peer = (data.get("peer_host"), data.get("peer_port"))
         if None not in peer and peer == (data.get("reverse_host"), data.get("reverse_port")):
-            self.add_error("peer_host", "This is the address of this appliance itself. Enter the other appliance's.")
+            own = suggested_reverse()
+            if peer == (own["reverse_host"], own["reverse_port"]):
+                self.add_error("peer_host", "This is the address of this appliance itself. Enter the other's.")
+            else:
+                self.add_error("reverse_host", "This is the other appliance's address. Enter that of this appliance.")
         return data
 
 
@@ -89,6 +102,7 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
         label="Automatic Data-Sync Interval",
         min_value=1,
         max_value=10080,
+        error_messages=dict.fromkeys(("min_value", "max_value", "invalid"), INTERVAL_LIMITS),
         help_text="How often a data-sync starts. What is lost in an unplanned failover is at most this interval plus "
         "the duration of a data-sync. From 1 minute to 7 days.",
     )
@@ -111,7 +125,7 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
         if data.get("every") and data.get("unit"):
             interval = data["every"] * UNITS[data["unit"]]
             if interval > dt.timedelta(days=7):
-                self.add_error("every", "At most 7 days.")
+                self.add_error("every", INTERVAL_LIMITS)
             self.instance.data_sync_interval = interval
         return data
 

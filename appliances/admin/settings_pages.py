@@ -18,6 +18,8 @@ from appliances.admin.typed import ModelForm
 from appliances.host_names import clean_host, clean_host_name
 from appliances.models import ApiConfiguration, EmailConfiguration, Site
 
+PORT_LIMITS = "A port is a whole number from 1 to 65535."
+
 
 class SiteForm(ModelForm[Site]):
     """The site; its public name may not be the own name of either appliance."""
@@ -67,6 +69,7 @@ class EmailForm(ModelForm[EmailConfiguration]):
     class Meta:
         model = EmailConfiguration
         fields = ["from_address", "relay_host", "relay_port", "encryption", "username", "admin_contacts"]
+        error_messages = {"relay_port": dict.fromkeys(("min_value", "max_value", "invalid"), PORT_LIMITS)}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

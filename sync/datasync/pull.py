@@ -57,7 +57,12 @@ def latest_success() -> SyncRun | None:
 def automatic_trigger() -> SyncTrigger:
     """What an automatic data-sync that starts now is to be called: the first of this relationship, or by interval."""
     relationship = selectors.relationship()
-    if relationship is None or SyncRun.objects.filter(started_at__gte=relationship.established_at).exists():
+    # After a swap this backup has pulled nothing yet, but the peer has pulled from it: the two are not strangers.
+    if (
+        relationship is None
+        or relationship.last_pulled_at is not None
+        or SyncRun.objects.filter(started_at__gte=relationship.established_at).exists()
+    ):
         return SyncTrigger.INTERVAL
     return SyncTrigger.FIRST
 

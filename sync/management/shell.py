@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from appliances.choices import ChangeStatus, Role
+from appliances.management.base import ApplianceCommand
 from sync import journal, overview, probes, role_changes, tasks
 from sync.errors import SyncError
 from sync.models import RoleChange, SyncRun
@@ -47,17 +48,22 @@ def confirm(question: str, *, is_given: bool) -> None:
 
 def progress(run: SyncRun) -> str:
     """One line on how far a data-sync is."""
-    parts = [run.get_stage_display()]
+    return ", ".join([run.get_stage_display(), *figures(run)])
+
+
+def figures(run: SyncRun) -> list[str]:
+    """What a data-sync has brought, of how much."""
+    parts = []
     if run.rows_total:
         parts.append(f"{run.rows_done} of {run.rows_total} rows")
     if run.blobs_total:
         parts.append(f"{run.blobs_done} of {run.blobs_total} files")
     if run.bytes_total:
         parts.append(f"{run.bytes_done / 1e6:.1f} of {run.bytes_total / 1e6:.1f} MB")
-    return ", ".join(parts)
+    return parts
 
 
-class RoleCommand(BaseCommand):
+class RoleCommand(ApplianceCommand):
     """Asks for a role of this appliance, waits for the end and prints each step.
 
     Exit codes: 0 this appliance has the role, 1 refused (nothing was changed), 2 cancelled, or still going on when

@@ -95,7 +95,9 @@ class PinnedConnection(http.client.HTTPSConnection):
             secured = self._tls.wrap_socket(plain, server_hostname=name)
         except (TimeoutError, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
             plain.close()
-            raise PeerSilent(f"{self._where} does not answer with TLS.", step=EstablishStep.TLS) from error
+            raise PeerSilent(
+                f"{self._where} takes the connection, but does not answer.", step=EstablishStep.TLS
+            ) from error
         except (ssl.SSLError, OSError) as error:
             plain.close()
             raise PeerUntrusted(
@@ -164,7 +166,8 @@ class PinnedConnection(http.client.HTTPSConnection):
         if not self.seen_pin or not trusted:
             secured.close()
             raise PeerUntrusted(
-                f"{self._where} presents another certificate than the peer has.", step=EstablishStep.TLS
+                f"{self._where} presents another certificate than the appliance that is expected there.",
+                step=EstablishStep.TLS,
             )
 
 

@@ -39,6 +39,13 @@ def test_a_weak_key_is_told_why(key: str, text: str):
     assert text in " ".join(key_strength.problems(key))
 
 
+@pytest.mark.parametrize(
+    "key", ["password", "qwertyuiop", "1234567890qwertyuiop", "passwordpasswordpassword1", "a" * 40]
+)
+def test_a_bad_key_gets_one_clear_line(key: str):
+    assert len(key_strength.problems(key)) == 1
+
+
 def test_every_byte_has_its_own_word():
     assert len(WORDS) == len(set(WORDS)) == 256
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from pytest_django import Settings
 
 from appliances.models import BackupSettings
 from sync.forms import BackupSettingsForm, EstablishForm
@@ -45,8 +46,25 @@ def test_ports_that_are_refused(port: str) -> None:
     assert "peer_port" in EstablishForm({**GOOD, "peer_port": port}).errors
 
 
-def test_both_directions_may_not_lead_to_the_same_place() -> None:
-    assert "peer_host" in EstablishForm({**GOOD, "peer_host": "10.0.4.11", "reverse_host": "10.0.4.11"}).errors
+@pytest.mark.parametrize("port", ["0", "70000", "x"])
+def test_a_port_that_is_none_is_told_what_a_port_is(port: str) -> None:
+    assert EstablishForm({**GOOD, "peer_port": port}).errors["peer_port"] == [
+        "A TLS port is a whole number from 1 to 65535."
+    ]
+
+
+def test_the_own_address_in_both_groups_is_told_beside_the_first(settings: Settings) -> None:
+    settings.LISTEN = ["10.0.4.11:443"]
+    errors = EstablishForm({**GOOD, "peer_host": "10.0.4.11", "reverse_host": "10.0.4.11"}).errors
+    assert list(errors) == ["peer_host"]
+    assert "address of this appliance itself" in str(errors["peer_host"])
+
+
+def test_the_address_of_the_peer_in_both_groups_is_told_beside_the_second(settings: Settings) -> None:
+    settings.LISTEN = ["10.0.4.11:443"]
+    errors = EstablishForm({**GOOD, "peer_host": "10.0.4.12", "reverse_host": "10.0.4.12"}).errors
+    assert list(errors) == ["reverse_host"]
+    assert errors["reverse_host"] == ["This is the other appliance's address. Enter that of this appliance."]
 
 
 def test_the_interval_is_a_number_and_a_unit() -> None:

@@ -6,19 +6,20 @@ import datetime as dt
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from appliances.choices import Role, SyncStatus
+from appliances.management.base import ApplianceCommand
 from sync import journal, tasks
 from sync.errors import SyncError, SyncRefused
-from sync.management.shell import POLL_SECONDS, REFUSED, UNFINISHED, operator, progress, wait_until
+from sync.management.shell import POLL_SECONDS, REFUSED, UNFINISHED, figures, operator, progress, wait_until
 from sync.models import PeerView, SyncRun
 
 START_SECONDS = 30.0  # a worker takes it within a second unless it is not running
 
 
-class Command(BaseCommand):
+class Command(ApplianceCommand):
     """On the backup it follows the data-sync; on the primary it waits for the backup to report it."""
 
     help = (
@@ -74,7 +75,7 @@ class Command(BaseCommand):
             ended = f"{run.get_status_display()}: {run.message}" if run else "it is gone"
             code = UNFINISHED if run and run.status == SyncStatus.CANCELLED else REFUSED
             raise CommandError(f"The data-sync did not succeed. {ended}", returncode=code)
-        self.stdout.write(self.style.SUCCESS(f"Done: {progress(run)}."))
+        self.stdout.write(self.style.SUCCESS(f"Done: {', '.join(figures(run)) or 'nothing had changed'}."))
 
 
 def _reported() -> tuple[object, object]:

@@ -117,6 +117,11 @@ def test_bad_values_are_named_at_their_field(administrator: Client, field: str, 
     assert answer.context["adminform"].form.errors[field]
 
 
+def test_a_port_that_is_none_is_told_what_a_port_is(administrator: Client):
+    answer = administrator.post(MAIL, mail(relay_port="65536"))
+    assert answer.context["adminform"].form.errors["relay_port"] == ["A port is a whole number from 1 to 65535."]
+
+
 def test_a_relay_may_be_an_address(administrator: Client):
     for typed, kept in (("10.0.0.25", "10.0.0.25"), ("2001:DB8::25", "2001:db8::25"), ("", "")):
         administrator.post(MAIL, mail(relay_host=typed))

@@ -231,6 +231,7 @@ def test_the_outcome_of_a_data_sync_is_the_exit_code():
     printed = io.StringIO()
     SyncNow(stdout=printed)._follow(asked_at, 5)
     assert printed.getvalue().startswith("Done: ")
+    assert "Done: Done" not in printed.getvalue()
     for status, code in ((SyncStatus.FAILED, 1), (SyncStatus.REFUSED, 1), (SyncStatus.CANCELLED, 2)):
         SyncRun.objects.filter(pk=run.pk).update(status=status, message="why")
         with pytest.raises(CommandError, match="why") as caught:
