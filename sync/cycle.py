@@ -12,7 +12,7 @@ import logging
 from appliances import selectors
 from appliances.choices import Role
 from sync import act, health, journal, probes, role_changes
-from sync.datasync import pull
+from sync.datasync import lease, pull
 from sync.observe import observe
 from sync.relationship import settle
 from sync.rules import due
@@ -32,6 +32,7 @@ def turn() -> list[due.Work]:
     """One turn; what another worker is to be asked for."""
     health.write(health.collect())
     settle()
+    lease.reap()
     relationship = selectors.relationship()
     if relationship is None:
         return []

@@ -136,7 +136,7 @@ class StatusEvent(models.Model):
 class SyncRun(models.Model):
     """One data-sync, with its progress while it runs and its figures afterwards.
 
-    At most one runs at a time; `owner` and `heartbeat_at` are its lease.
+    At most one runs at a time; `owner` (a process) and `heartbeat_boottime` (seconds of CLOCK_BOOTTIME) are its lease.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -147,7 +147,7 @@ class SyncRun(models.Model):
     finished_at = models.DateTimeField("Finished", null=True)
     reflects_at = models.DateTimeField("Reflects the primary at", null=True)
     owner = models.CharField(max_length=64, blank=True)
-    heartbeat_at = models.DateTimeField(null=True)
+    heartbeat_boottime = models.FloatField(null=True)
     rows_total = models.BigIntegerField(default=0)
     rows_done = models.BigIntegerField(default=0)
     blobs_total = models.BigIntegerField(default=0)

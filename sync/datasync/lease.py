@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from appliances.choices import SyncStage, SyncStatus, SyncTrigger
+from appliances.host import process
+from sync import journal
 from sync.datasync.refusals import refused
 from sync.errors import SyncRefused
 from sync.models import SyncRun
 from sync.rules.snapshot import Refusal
 
-STALE_AFTER = dt.timedelta(seconds=60)  # a living run writes its progress far more often
+# A living run writes its progress twice a second, but for the minute that it may wait for one answer of the primary and
+# the time in which a large table is applied.
+STALE_SECONDS = 300.0
 SAVE_SECONDS = 0.5  # progress is written at most twice a second
 FIGURES = (
     "rows_total",
@@ -39,16 +40,18 @@ class LeaseLost(Exception):
     """The run was taken for dead and another one has begun."""
 
 
-def owner_of_this_process() -> str:
-    """What names this process among all that ever ran since the machine started."""
-    return f"{os.getpid()}:{_started(os.getpid())}:{_boot_id()}"
-
-
 def is_alive(run: SyncRun) -> bool:
     """Whether the process of a run lives and has written lately."""
-    pid, _, rest = run.owner.partition(":")
-    lives = pid.isdigit() and rest == f"{_started(int(pid))}:{_boot_id()}"
-    return lives and run.heartbeat_at is not None and timezone.now() - run.heartbeat_at < STALE_AFTER
+    if run.heartbeat_boottime is None or not process.is_alive(run.owner):
+        return False
+    return journal.boottime() - run.heartbeat_boottime < STALE_SECONDS
+
+
+def reap() -> None:
+    """A run whose process is dead has ended, whether or not another one will ever begin."""
+    run = SyncRun.objects.filter(status=SyncStatus.RUNNING).first()
+    if run is not None and not is_alive(run):
+        end(run, SyncStatus.FAILED, code="abandoned", message=ABANDONED)
 
 
 def claim(trigger: SyncTrigger, *, wait_seconds: float = 0.0) -> SyncRun:
@@ -76,7 +79,9 @@ def _claim(trigger: SyncTrigger) -> SyncRun:
             end(before, SyncStatus.FAILED, code="abandoned", message=ABANDONED)
     try:
         with transaction.atomic():
-            return SyncRun.objects.create(trigger=trigger, owner=owner_of_this_process(), heartbeat_at=timezone.now())
+            return SyncRun.objects.create(
+                trigger=trigger, owner=process.this_process(), heartbeat_boottime=journal.boottime()
+            )
     except IntegrityError as error:
         raise refused(Refusal.ALREADY_RUNNING) from error
 
@@ -124,8 +129,8 @@ class Progress:
             LeaseLost: another process took this run for dead.
         """
         self._saved_at = time.monotonic()
-        self.run.heartbeat_at = timezone.now()
-        figures = {name: getattr(self.run, name) for name in ("stage", "heartbeat_at", *FIGURES)}
+        self.run.heartbeat_boottime = journal.boottime()
+        figures = {name: getattr(self.run, name) for name in ("stage", "heartbeat_boottime", *FIGURES)}
         mine = SyncRun.objects.filter(pk=self.run.pk, owner=self.run.owner, status=SyncStatus.RUNNING)
         if not mine.update(**figures):
             raise LeaseLost
@@ -140,19 +145,3 @@ class Progress:
         mine = SyncRun.objects.select_for_update().filter(pk=self.run.pk, owner=self.run.owner)
         if not mine.filter(status=SyncStatus.RUNNING).exists():
             raise LeaseLost
-
-
-def _started(pid: int) -> str:
-    """When the process began, in ticks since the machine started; empty if there is none."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    return stat.rpartition(")")[2].split()[19]
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
-    except OSError:
-        return ""

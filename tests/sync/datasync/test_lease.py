@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import sys
+import time
 
 import pytest
 from django.utils import timezone
 
 from appliances.choices import SyncStage, SyncStatus, SyncTrigger
+from appliances.host.process import this_process
+from sync import cycle, journal
 from sync.datasync import lease, pull
 from sync.datasync.lease import LeaseLost, Progress
 from sync.errors import SyncRefused
@@ -33,7 +36,7 @@ def test_a_second_data_sync_is_refused_while_one_runs() -> None:
 def test_a_run_whose_process_is_dead_is_taken_over() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    SyncRun.objects.create(trigger=SyncTrigger.FIRST, owner=f"{process.pid}:1:x", heartbeat_at=timezone.now())
+    SyncRun.objects.create(trigger=SyncTrigger.FIRST, owner=f"{process.pid}:1:x", heartbeat_boottime=journal.boottime())
     assert not pull.is_running()
     run = lease.claim(SyncTrigger.SYNC_NOW)
     dead = SyncRun.objects.exclude(pk=run.pk).get()
@@ -41,16 +44,36 @@ def test_a_run_whose_process_is_dead_is_taken_over() -> None:
     assert dead.finished_at is not None
 
 
-def test_a_process_number_that_was_given_anew_is_not_the_old_process() -> None:
-    mine = lease.owner_of_this_process()
-    pid, _, boot = mine.split(":")
-    SyncRun.objects.create(trigger=SyncTrigger.FIRST, owner=f"{pid}:1:{boot}", heartbeat_at=timezone.now())
-    assert not pull.is_running()
+def test_the_sign_of_life_does_not_know_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    lease.claim(SyncTrigger.FIRST)
+    tomorrow = time.time() + 86400
+    monkeypatch.setattr(time, "time", lambda: tomorrow)
+    monkeypatch.setattr(timezone, "now", lambda: dt.datetime.fromtimestamp(tomorrow, dt.UTC))
+    assert pull.is_running()
+
+
+def test_a_run_that_waits_for_one_answer_is_alive() -> None:
+    lease.claim(SyncTrigger.FIRST)
+    SyncRun.objects.update(heartbeat_boottime=journal.boottime() - 2 * pull.ANSWER_SECONDS)
+    assert pull.is_running()
+
+
+@pytest.mark.usefixtures("running_broker")
+def test_a_turn_ends_the_dead_run_of_an_appliance_that_is_no_longer_backup() -> None:
+    run = lease.claim(SyncTrigger.FIRST)
+    cycle.turn()
+    assert SyncRun.objects.get().status == SyncStatus.RUNNING
+    pid, _, boot = this_process().split(":")
+    SyncRun.objects.update(owner=f"{pid}:1:{boot}")
+    cycle.turn()
+    run.refresh_from_db()
+    assert (run.status, run.code, run.message) == (SyncStatus.FAILED, "abandoned", lease.ABANDONED)
+    assert run.finished_at is not None
 
 
 def test_a_run_without_a_sign_of_life_is_taken_over_and_notices() -> None:
     run = lease.claim(SyncTrigger.FIRST)
-    SyncRun.objects.update(heartbeat_at=timezone.now() - dt.timedelta(seconds=61))
+    SyncRun.objects.update(heartbeat_boottime=journal.boottime() - lease.STALE_SECONDS - 1)
     other = lease.claim(SyncTrigger.SYNC_NOW)
     progress = Progress(run, lambda: None)
     with pytest.raises(LeaseLost):
