@@ -54,6 +54,11 @@ def read() -> RoleState:
     return _to_state(RoleJournal.load())
 
 
+def settings_writes() -> int:
+    """A number that is another one after each change of a synchronised setting, whatever the role."""
+    return RoleJournal.load().settings_writes
+
+
 @contextmanager
 def locked() -> Iterator[Locked]:
     """Hold the role state: one transaction; what is set on the result is durable when the block has ended.

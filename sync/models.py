@@ -26,7 +26,8 @@ from appliances.models.base import Singleton
 class RoleJournal(Singleton):
     """The durable role state of this appliance: `sync.rules.facts.RoleState` as a row.
 
-    `head_seq` is moved by database triggers on every change of a synchronised settings table.
+    `head_seq` is moved by database triggers on every change of a synchronised settings table, but on a backup;
+    `settings_writes` on a backup too: it only tells whether there was a change between two moments.
     `sync.journal` alone reads and writes this row.
     """
 
@@ -36,6 +37,7 @@ class RoleJournal(Singleton):
     own_term = models.BigIntegerField(default=-1)
     head_term = models.BigIntegerField(default=0)
     head_seq = models.BigIntegerField(default=0)
+    settings_writes = models.BigIntegerField(default=0)
     base_head_term = models.BigIntegerField(default=0)
     base_head_seq = models.BigIntegerField(default=0)
     op_kind = models.CharField(max_length=10, choices=OperationKind.choices, blank=True)

@@ -14,10 +14,10 @@ from django.db import DataError, IntegrityError, connection
 
 from appliances.models import Account
 from sync import journal
-from sync.datasync import tables
+from sync.datasync import snapshots, tables
 from sync.datasync.refusals import refused
 from sync.datasync.registry import DEPENDENTS, SETTINGS, Dataset
-from sync.datasync.rows import Row, RowCodec, sum_of
+from sync.datasync.rows import Row, RowCodec, RowSum, sum_of
 from sync.datasync.wrapping import SecretWrap
 from sync.peer.sync_messages import Manifest
 from sync.rules.diff import TableDigest
@@ -28,11 +28,22 @@ WRITE_ROWS = 500  # rows handed to the database in one call
 
 @dataclass
 class _Difference:
-    """What turns our copy of a table into the snapshot's."""
+    """What turns our copy of a table into the snapshot's, and how the table is then."""
 
+    total: TableDigest
     remove: list[Row] = field(default_factory=list)
     replace: list[Row] = field(default_factory=list)
     add: list[Row] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be written, as worked out at `settings_writes`; `unmoved` are the tables that stay as they are."""
+
+    settings_writes: int
+    codecs: dict[str, RowCodec]
+    differences: dict[str, _Difference]
+    unmoved: list[TableDigest]
 
 
 def apply_settings(
@@ -44,22 +55,26 @@ def apply_settings(
 ) -> None:
     """The settings of this appliance are those of the snapshot, its head is the snapshot's, and it is initialised.
 
-    1. Lock the role and ask again whether this snapshot may be applied (I3); `still_ours` raises if the run is not.
-    2. Replace what differs in the `staged` tables: removals first, then insertions in the order of dependence.
-    3. Re-read every settings table from the database and compare with the manifest.
-    4. Set the head. After the commit, end the web sessions of accounts that are gone or disabled.
+    1. Work out what differs in the `staged` tables, without a lock: while it is held nobody else can write.
+    2. Lock the role and ask again whether this snapshot may be applied (I3); `still_ours` raises if the run is not.
+    3. Replace what differs: removals first, then insertions in the order of dependence.
+    4. Re-read what was written, and compare every settings table with the manifest.
+    5. Set the head. After the commit, end the web sessions of accounts that are gone or disabled.
 
     Raises:
         SyncRefused: nothing was changed.
     """
     try:
+        plan = _prepare(staged, wrap)
         with journal.locked() as held:
             still_ours()
             refusal = may_apply(held.state, manifest.head, manifest.own_term, op_id)
             if refusal is not None:
                 raise refused(refusal)
-            _replace(staged, wrap)
-            _verify(manifest, wrap)
+            if journal.settings_writes() != plan.settings_writes:  # changed in between: hardly ever on a backup
+                plan = _prepare(staged, wrap)
+            _replace(plan)
+            _verify(manifest, plan)
             held.state = dataclasses.replace(
                 held.state,
                 head=manifest.head,
@@ -73,11 +88,12 @@ def apply_settings(
 
 def digests(wrap: SecretWrap) -> list[TableDigest]:
     """What the settings tables hold now, in the order of the registry."""
-    found = []
-    for dataset in SETTINGS:
-        total = sum_of(RowCodec(dataset, wrap))
-        found.append(TableDigest(dataset.label, total.rows, total.digest))
-    return found
+    return [_digest(RowCodec(dataset, wrap)) for dataset in SETTINGS]
+
+
+def _digest(codec: RowCodec) -> TableDigest:
+    total = sum_of(codec)
+    return TableDigest(codec.dataset.label, total.rows, total.digest)
 
 
 def staged_lines(path: Path) -> Iterator[bytes]:
@@ -87,10 +103,21 @@ def staged_lines(path: Path) -> Iterator[bytes]:
             yield line.rstrip(b"\n")
 
 
-def _replace(staged: Mapping[str, Path], wrap: SecretWrap) -> None:
-    moved = [dataset for dataset in SETTINGS if dataset.label in staged]
-    codecs = {dataset.label: RowCodec(dataset, wrap) for dataset in moved}
-    differences = {dataset.label: _difference(codecs[dataset.label], staged[dataset.label]) for dataset in moved}
+def _prepare(staged: Mapping[str, Path], wrap: SecretWrap) -> _Plan:
+    with snapshots.read_transaction():
+        writes, moved = journal.settings_writes(), [dataset for dataset in SETTINGS if dataset.label in staged]
+        codecs = {dataset.label: RowCodec(dataset, wrap) for dataset in moved}
+        return _Plan(
+            settings_writes=writes,
+            codecs=codecs,
+            differences={label: _difference(codec, staged[label]) for label, codec in codecs.items()},
+            unmoved=[_digest(RowCodec(dataset, wrap)) for dataset in SETTINGS if dataset.label not in staged],
+        )
+
+
+def _replace(plan: _Plan) -> None:
+    codecs, differences = plan.codecs, plan.differences
+    moved = [codec.dataset for codec in codecs.values()]
     kept = {
         label: tables.local_values(codecs[label], [codecs[label].key(row) for row in difference.replace])
         for label, difference in differences.items()
@@ -113,16 +140,19 @@ def _replace(staged: Mapping[str, Path], wrap: SecretWrap) -> None:
 
 def _difference(codec: RowCodec, staged: Path) -> _Difference:
     ours = {codec.key(row): blake3(codec.digest_line(row)).digest() for row in codec.read()}
-    found = _Difference()
+    replace: list[Row] = []
+    add: list[Row] = []
+    total = RowSum()
     for line in staged_lines(staged):
         row = codec.parse(line)
+        digest_line = codec.digest_line(row)
+        total.add(digest_line)
         before = ours.pop(codec.key(row), None)
         if before is None:
-            found.add.append(row)
-        elif before != blake3(codec.digest_line(row)).digest():
-            found.replace.append(row)
-    found.remove.extend(ours)
-    return found
+            add.append(row)
+        elif before != blake3(digest_line).digest():
+            replace.append(row)
+    return _Difference(TableDigest(codec.dataset.label, total.rows, total.digest), list(ours), replace, add)
 
 
 def _remove_dependents(dataset: Dataset, keys: list[Row]) -> None:
@@ -139,11 +169,31 @@ def _dependent_tables() -> list[str]:
     return [apps.get_model(label)._meta.db_table for label, _ in DEPENDENTS]
 
 
-def _verify(manifest: Manifest, wrap: SecretWrap) -> None:
-    stored = digests(wrap)
-    if stored != manifest.settings:
-        differing = [ours.dataset for ours, listed in zip(stored, manifest.settings, strict=False) if ours != listed]
+def _verify(manifest: Manifest, plan: _Plan) -> None:
+    """Raises SyncRefused unless the tables hold what the manifest lists; what was written is read from the database."""
+    totals = {total.dataset: total for total in plan.unmoved}
+    totals |= {label: difference.total for label, difference in plan.differences.items()}
+    stored = [totals[dataset.label] for dataset in SETTINGS]
+    differing = [ours.dataset for ours, listed in zip(stored, manifest.settings, strict=False) if ours != listed]
+    for label, difference in plan.differences.items():
+        if label not in differing and not _is_stored(plan.codecs[label], difference):
+            differing.append(label)
+    if differing or stored != manifest.settings:
         raise refused(Refusal.DIGEST_MISMATCH, f"Tables: {', '.join(differing) or 'another list of tables'}.")
+
+
+def _is_stored(codec: RowCodec, difference: _Difference) -> bool:
+    """Whether the rows that were written read back as they were sent, and there are as many as there have to be."""
+    if codec.dataset.model._base_manager.count() != difference.total.rows:
+        return False
+    written = {codec.key(row): codec.digest_line(row) for row in difference.replace + difference.add}
+    keys = list(written)
+    for start in range(0, len(keys), WRITE_ROWS):
+        part = set(keys[start : start + WRITE_ROWS])
+        for row in codec.read(tables.beginning_with(codec, part)):
+            if codec.key(row) in part and written.pop(codec.key(row)) != codec.digest_line(row):
+                return False
+    return not written
 
 
 def _end_sessions() -> None:

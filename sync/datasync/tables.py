@@ -5,7 +5,7 @@ Django's own writes would replace some of them (a moment set at creation, for on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from django.core.management.color import no_style
@@ -38,6 +38,12 @@ def delete(codec: RowCodec, keys: Sequence[Row]) -> None:
     values = [codec.key_to_database(key) for key in keys]
     with connection.cursor() as cursor:
         cursor.executemany(f"DELETE FROM {quote(codec.dataset.table)} WHERE {condition}", values)  # noqa: S608
+
+
+def beginning_with(codec: RowCodec, keys: Collection[Row]) -> models.QuerySet[Any]:
+    """The rows whose key begins as one of these keys does: these rows, and where a key has several parts, others."""
+    firsts = {codec.key_to_database(key)[0] for key in keys}
+    return codec.dataset.model._base_manager.filter(**{f"{codec.dataset.key[0]}__in": firsts})
 
 
 def local_fields(dataset: Dataset) -> list[models.Field[Any, Any]]:

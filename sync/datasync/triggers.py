@@ -3,7 +3,8 @@
 They raise `head_seq` of the role journal in the transaction of the change, so no way of writing (page, bulk update,
 many-to-many, shell) can forget it. Only a real change of a synchronised column counts, so a log-in does not.
 On a backup the head names the snapshot it holds, so there the triggers leave it alone; a change made there all the
-same shows in the digests and is replaced by the next data-sync.
+same shows in the digests and is replaced by the next data-sync. `settings_writes` moves on a backup too, so that
+one that is being applied notices such a change.
 """
 
 from __future__ import annotations
@@ -62,8 +63,9 @@ def _move(connection: BaseDatabaseWrapper) -> str:
     quote = connection.ops.quote_name
     backup = ", ".join(f"'{state.value}'" for state in sorted(BACKUP_STATES, key=list(State).index))
     return (
-        f"UPDATE {quote(RoleJournal._meta.db_table)} SET {quote('head_seq')} = {quote('head_seq')} + 1 "  # noqa: S608
-        f"WHERE {quote('id')} = 1 AND {quote('state')} NOT IN ({backup})"
+        f"UPDATE {quote(RoleJournal._meta.db_table)} SET {quote('settings_writes')} = {quote('settings_writes')} + 1, "  # noqa: S608
+        f"{quote('head_seq')} = {quote('head_seq')} + CASE WHEN {quote('state')} IN ({backup}) THEN 0 ELSE 1 END "
+        f"WHERE {quote('id')} = 1"
     )
 
 

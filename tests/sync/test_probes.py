@@ -176,7 +176,7 @@ def test_what_was_kept_before_the_machine_started_again_stands_in_nobodys_way(pe
 
 def test_a_look_that_is_due_is_taken_once_though_two_find_it_due_at_the_same_moment(peer: Server) -> None:
     PeerView.load()
-    others = []
+    others: list[probes.Look | None] = []
 
     def before_the_claim(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
         if sql.startswith("UPDATE") and PeerView._meta.db_table in sql and not others:

@@ -9,13 +9,13 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import OperationalError, connection
 
-from appliances.choices import SyncTrigger
+from appliances.choices import SyncStage, SyncTrigger
 from appliances.models import Account
 from sync import journal
 from sync.datasync import pull
 from sync.datasync.registry import SETTINGS
 from sync.errors import SyncError
-from sync.models import RoleJournal
+from sync.models import RoleJournal, SyncRun
 from tests.fakes import FakePeer
 from tests.sync.datasync import world
 
@@ -107,3 +107,56 @@ def test_a_reference_to_an_account_that_is_not_there_is_refused(peer: FakePeer, 
         pull.pull_data(SyncTrigger.FIRST, client=peer)  # type: ignore[arg-type]
     assert getattr(caught.value, "reason", "") == "row_unusable"
     assert not Account.objects.exists()
+
+
+def reads_whole(table: str, sql: str) -> bool:
+    return sql.startswith("SELECT") and f'FROM "{table}"' in sql and "WHERE" not in sql and "COUNT(" not in sql
+
+
+def test_while_others_cannot_write_only_what_differs_is_read(peer: FakePeer, there: Callable[..., Any]) -> None:
+    for number in range(20):
+        there("account", f"account{number}")
+    pull.pull_data(SyncTrigger.FIRST, client=peer)  # type: ignore[arg-type]
+    there("run", "from appliances.models import *; Account.objects.filter(username='account7').update(email='x')")
+    locked_reads: list[str] = []
+    free_reads: list[str] = []
+
+    def watch(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        if any(reads_whole(dataset.table, sql) for dataset in SETTINGS):
+            is_locked = connection.in_atomic_block and getattr(connection, "transaction_mode", "") != "DEFERRED"
+            (locked_reads if is_locked else free_reads).append(sql)
+        return execute(sql, params, many, context)
+
+    if connection.vendor != "sqlite":
+        pytest.skip("on other databases a read keeps nobody from writing")
+    with connection.execute_wrapper(watch):
+        pull.pull_data(SyncTrigger.INTERVAL, client=peer)  # type: ignore[arg-type]
+    assert locked_reads == []
+    assert free_reads
+    assert world.contents() == there("contents")
+
+
+def test_settings_that_change_before_the_lock_is_taken_become_those_of_the_snapshot_all_the_same(
+    peer: FakePeer, there: Callable[..., Any]
+) -> None:
+    there("account", "anna")
+    there("account", "bob")
+    pull.pull_data(SyncTrigger.FIRST, client=peer)  # type: ignore[arg-type]
+    there("account", "carl")
+    changed: list[str] = []
+
+    def intrude(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        is_begin = sql.startswith("BEGIN IMMEDIATE")
+        run = SyncRun.objects.filter(status="running").first() if is_begin and not changed else None
+        if run is not None and run.stage == SyncStage.APPLYING:
+            changed.append(sql)
+            Account.objects.filter(username="anna").update(email="intruder@example.com")
+        return execute(sql, params, many, context)
+
+    if connection.vendor != "sqlite":
+        pytest.skip("shows the moment before the lock by the statement of SQLite")
+    with connection.execute_wrapper(intrude):
+        pull.pull_data(SyncTrigger.INTERVAL, client=peer)  # type: ignore[arg-type]
+    assert changed
+    assert world.contents() == there("contents")
+    assert sorted(Account.objects.values_list("username", "email")) == [("anna", ""), ("bob", ""), ("carl", "")]
