@@ -18,6 +18,7 @@ from appliances.mail import MailNotSent
 from appliances.services import sessions
 from sync import alerts, cycle, history, journal, role_changes
 from sync.datasync import pull
+from sync.datasync.tidy import tidy
 from sync.errors import MessageRefused, SyncError, SyncRefused
 from sync.models import RoleChange
 from sync.peer import messages
@@ -88,8 +89,10 @@ def send_alerts(mails: Iterable[alerts.Mail]) -> None:
 
 @shared_task(name="sync.housekeeping")
 def housekeeping() -> None:
-    """Forget what nobody needs any more: old history and expired sessions."""
+    """Forget what nobody needs any more: old history, expired sessions, and files that nothing refers to."""
     forgotten = {"history": history.prune(), "sessions": sessions.forget_expired()}
+    swept = tidy()
+    forgotten |= {"files": swept.blobs, "bytes": swept.size_bytes}
     log.info("housekeeping done", extra=forgotten)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -33,15 +34,25 @@ def new_id() -> str:
 
 def create(snapshot_id: str, marks: list[Mark]) -> None:
     """The snapshot is there, without tables yet, and older ones than a day are not; readable by this user only."""
-    root = _root()
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for folder in root.iterdir():
-        if time.time() - folder.stat().st_mtime > KEEP_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
-    folder = root / snapshot_id
+    _root().mkdir(mode=0o700, parents=True, exist_ok=True)
+    prune()
+    folder = _root() / snapshot_id
     folder.mkdir(mode=0o700)
     limits = [[mark.dataset, mark.origin, mark.incarnation, mark.seq] for mark in marks]
     _write(folder / _MARKS, [json.dumps(limits).encode()])
+
+
+def prune() -> None:
+    """Snapshots that nobody has asked for within a day are gone."""
+    for folder in _folders():
+        with suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > KEEP_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def are_there() -> bool:
+    """Whether there is any snapshot."""
+    return bool(_folders())
 
 
 def add_table(snapshot_id: str, dataset: Dataset, wrap: SecretWrap) -> None:
@@ -80,6 +91,8 @@ def folder(snapshot_id: str) -> Path:
     found = _root() / snapshot_id
     if not _ID.fullmatch(snapshot_id) or not found.is_dir():
         raise refused(Refusal.SNAPSHOT_GONE)
+    with suppress(FileNotFoundError):
+        os.utime(found)
     return found
 
 
@@ -112,6 +125,10 @@ def read_transaction() -> Iterator[None]:
 
 def _root() -> Path:
     return Path(settings.DATA_DIR) / "snapshots"
+
+
+def _folders() -> list[Path]:
+    return list(_root().iterdir()) if _root().is_dir() else []
 
 
 def _lines(path: Path) -> Iterator[bytes]:
