@@ -42,7 +42,7 @@ class Endpoint:
     """What answers a message: `answer` gets the message (and the payloads of its stream, where it takes one).
 
     It gives the reply or, where it gives a stream, the payloads. `from_strangers` accepts a sender that holds the key
-    but is in no relationship with this appliance yet; `answer` gets the sender too then.
+    but is in no relationship with this appliance yet; `answer` gets the sender too then, and where `needs_sender`.
     """
 
     message: type[Message]
@@ -50,6 +50,7 @@ class Endpoint:
     takes_stream: bool = False
     gives_stream: bool = False
     from_strangers: bool = False
+    needs_sender: bool = False
 
 
 def _answer_challenge(_: messages.ChallengeRequest) -> messages.Challenge:
@@ -75,7 +76,7 @@ ENDPOINTS = by_path(
     Endpoint(messages.Cancel, role_changes.answer_cancel),
     Endpoint(messages.Demote, role_changes.answer_demote),
     Endpoint(messages.Promote, role_changes.answer_promote),
-    Endpoint(messages.Break, relationship.answer_break),
+    Endpoint(messages.Break, relationship.answer_break, needs_sender=True),
     Endpoint(Confirm, relationship.answer_confirm, from_strangers=True),
     Endpoint(PullBegin, export.begin),
     Endpoint(PullRows, export.rows, gives_stream=True),
@@ -119,7 +120,7 @@ def _answered(request: HttpRequest, endpoint: Endpoint, sender: Sender, body: by
         if sender.envelope.body != f"{signing.STREAM}:{hashlib.sha256(head).hexdigest()}":
             raise MessageRefused("bad_stream", "The stream does not begin with the signed message.", status=400)
         answer = endpoint.answer(parse(endpoint.message, head), payloads)
-    elif endpoint.from_strangers:
+    elif endpoint.from_strangers or endpoint.needs_sender:
         answer = endpoint.answer(parse(endpoint.message, body), sender)
     else:
         answer = endpoint.answer(parse(endpoint.message, body))

@@ -18,6 +18,7 @@ from sync.errors import PeerMisbehaved
 from sync.rules.facts import Head, Header
 
 PROTOCOL = "peer-v1"
+LARGEST = 2**63 - 1  # what a column of the database holds; NaN and the infinities are beyond it
 MAX_MESSAGE_BYTES = 1024 * 1024  # a manifest lists tables and origins, never rows or files
 
 
@@ -258,8 +259,15 @@ def _read(kind: Any, data: Any, where: str) -> Any:
         return {str(key): _read(arguments[1], value, where) for key, value in data.items()}
     if origin is tuple and isinstance(data, list) and len(data) == len(arguments):
         return tuple(_read(hint, item, where) for hint, item in zip(arguments, data, strict=True))
-    if isinstance(kind, type) and issubclass(kind, Enum) and data in {member.value for member in kind}:
+    if (
+        isinstance(kind, type)
+        and issubclass(kind, Enum)
+        and type(data) is str
+        and data in {member.value for member in kind}
+    ):
         return kind(data)
+    if type(data) in (int, float) and not abs(data) <= LARGEST:
+        raise PeerMisbehaved(f"{where}: the number is out of range")
     if kind is float and type(data) in (int, float):
         return float(data)
     if isinstance(kind, type) and type(data) is kind and kind in (int, str, bool):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -16,10 +17,17 @@ NONCE_LIFE = dt.timedelta(minutes=10)  # a message is accepted within 300 s of i
 CHALLENGE_LIFE = dt.timedelta(seconds=60)
 PRUNE_AT = "00"  # nonces are random: one in 256 tidies up
 
+_NONCE = re.compile(rf"[0-9a-f]{{{2 * NONCE_BYTES}}}")
+
 
 def new_nonce() -> str:
     """16 random bytes as hex digits."""
     return os.urandom(NONCE_BYTES).hex()
+
+
+def is_nonce(value: str) -> bool:
+    """Whether this is what `new_nonce` gives: 32 hex digits."""
+    return _NONCE.fullmatch(value) is not None
 
 
 def give_challenge() -> str:

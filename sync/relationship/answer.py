@@ -61,7 +61,7 @@ def answer_hello(received: em.Received, source: str) -> tuple[int, bytes, str]:
         _note_failed_try(source)
         raise
     hello = parse(em.Hello, received.body)
-    if len(hello.nonce) != 2 * nonces.NONCE_BYTES or not nonces.spend_nonce(f"h{hello.nonce}"):
+    if not nonces.is_nonce(hello.nonce) or not nonces.spend_nonce(f"h{hello.nonce}"):
         raise MessageRefused("replayed", "The message was received before.", status=409)
     try:
         _check_hello(hello)
@@ -102,6 +102,8 @@ def answer_confirm(message: em.Confirm, sender: Sender) -> Done:
         EstablishRefused: the state of this appliance has changed since.
     """
     hello = message.hello
+    if not (nonces.is_nonce(hello.nonce) and nonces.is_nonce(message.nonce)):
+        raise MessageRefused("not_agreed", "Nothing was agreed with this appliance just now.", status=409)
     pair_id = pair_id_of(sender.key, hello.nonce, message.nonce)
     if (pair_id, hello.party.guid) != (sender.channel.pair_id, sender.channel.peer_guid):
         raise MessageRefused("wrong_appliance", "The agreement was made with another appliance.")
@@ -112,8 +114,9 @@ def answer_confirm(message: em.Confirm, sender: Sender) -> Done:
         raise MessageRefused("not_agreed", "Nothing was agreed with this appliance just now.", status=409)
     with transaction.atomic():
         check_may_join(hello.party.guid)
+        row = selectors.relationship()
         if row is not None:
-            leave("The same peer establishes the relationship anew.")
+            leave(row.pair_id, "The same peer establishes the relationship anew.")
         FailoverRelationship.objects.create(
             pk=1,
             pair_id=pair_id,

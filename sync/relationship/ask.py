@@ -166,7 +166,7 @@ def _read_reply(key: bytes, hello: em.Hello, status: int, mac: str, answer: byte
     except PeerMisbehaved as error:
         raise EstablishRefused(EstablishStep.VERSION, "The other appliance speaks another protocol.") from error
     check_party(reply.party)
-    if reply.version not in em.VERSIONS or len(reply.nonce) != 2 * nonces.NONCE_BYTES:
+    if reply.version not in em.VERSIONS or not nonces.is_nonce(reply.nonce):
         raise EstablishRefused(EstablishStep.VERSION, "The other appliance speaks another protocol.")
     if hello.seen_pin not in reply.party.pins:
         raise EstablishRefused(

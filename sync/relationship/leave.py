@@ -15,6 +15,7 @@ from appliances.models import FailoverRelationship
 from sync import act, journal
 from sync.errors import ChangeRefused, PeerError, PeerRefused
 from sync.models import PeerView
+from sync.peer.accept import Sender
 from sync.peer.client import PeerClient
 from sync.peer.messages import Break, Challenge, ChallengeRequest, Done
 from sync.rules.events import BreakRelationship
@@ -59,7 +60,7 @@ def break_relationship(requested_by: str) -> BreakResult:
         result = BreakResult(knows, _alone(row, "it is in no relationship with this one" if knows else str(error)))
     except PeerError as error:
         result = BreakResult(False, _alone(row, str(error)))
-    leave(reason if result.peer_told else f"{reason} {result.sentence}")
+    leave(row.pair_id, reason if result.peer_told else f"{reason} {result.sentence}")
     return result
 
 
@@ -70,19 +71,24 @@ def _alone(row: FailoverRelationship, why: str) -> str:
     )
 
 
-def answer_break(message: Break) -> Done:
-    """This appliance has left the relationship because the peer did."""
-    leave(message.reason[:300])
+def answer_break(message: Break, sender: Sender) -> Done:
+    """This appliance has left the relationship that it has with the sender, because the sender did."""
+    leave(sender.channel.pair_id, message.reason[:300])
     return Done(header_of(journal.read()))
 
 
-def leave(reason: str) -> None:
-    """This appliance is in no relationship; what was known of the peer is forgotten, its data stays."""
+def leave(pair_id: str, reason: str) -> bool:
+    """This appliance is not in this relationship; what was known of the peer is forgotten, its data stays.
+
+    False if it was in another one or in none: nothing was changed.
+    """
     with transaction.atomic():
-        FailoverRelationship.objects.filter(pk=1).delete()
+        if not FailoverRelationship.objects.filter(pk=1, pair_id=pair_id).delete()[0]:
+            return False
         PeerView.objects.all().delete()
         act.deliver(BreakRelationship(reason=reason))
-    log.info("relationship left", extra={"why": reason})
+    log.info("relationship left", extra={"why": reason, "pair_id": pair_id})
+    return True
 
 
 def note_sign_of_life(pair_id: str) -> None:
@@ -102,7 +108,7 @@ def settle() -> None:
             client.ask(ChallengeRequest(), Challenge)
     except PeerRefused as error:
         if error.peer_code in NOT_PAIRED:
-            leave("The peer did not complete the relationship.")
+            leave(row.pair_id, "The peer did not complete the relationship.")
     except PeerError as error:
         log.info("relationship not settled yet", extra={"code": error.code, "why": str(error)})
     else:

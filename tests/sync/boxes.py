@@ -57,6 +57,14 @@ result = [state.state.value, state.parity, row and [row.pair_id, row.peer_guid, 
 """
 
 
+LEAVE = """
+from appliances import selectors
+from sync.relationship.leave import leave
+row = selectors.relationship()
+row is not None and leave(row.pair_id, "test")
+"""
+
+
 def free_port(address: str) -> int:
     """A port on which nobody listens now."""
     with socket.socket() as probe:
@@ -167,7 +175,7 @@ class Box:
 
     def leave(self) -> None:
         """No relationship any more, without telling anybody."""
-        self.run("from sync.relationship.leave import leave; leave('test')")
+        self.run(LEAVE)
 
     def close(self) -> None:
         """Everything that was started has ended."""

@@ -12,7 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from appliances import secrets
 from appliances.certificates import make_self_issued, spki_pin
+from appliances.choices import State
+from appliances.models import Appliance, FailoverRelationship, InterApplianceKey
+from appliances.models.relationship import KEY_LABEL
+from appliances.services.keys import key_id
+from sync.models import RoleJournal
 from sync.peer import signing
 from sync.peer.signing import Channel, Signer
 
@@ -131,3 +137,26 @@ def serving(pem: Path, handler: Handler) -> Iterator[Server]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def own_key() -> None:
+    """This appliance is HERE and holds the key of the pair."""
+    Appliance.objects.create(pk=1, guid=HERE, host_name="site1.example.com")
+    InterApplianceKey.objects.create(pk=1, sealed_key=secrets.seal(KEY, KEY_LABEL), key_id=key_id(KEY))
+
+
+def pair(pair_id: str, port: int, pin: str, state: State = State.P_ACTIVE, *, is_confirmed: bool = True) -> None:
+    """This appliance is in a relationship with the server at this port."""
+    FailoverRelationship.objects.create(
+        pair_id=pair_id,
+        peer_guid=THERE,
+        peer_name="site2.example.com",
+        peer_host=ADDRESS,
+        peer_port=port,
+        reverse_host="192.0.2.1",
+        reverse_port=443,
+        peer_pins=[pin],
+        is_founding_primary=True,
+        is_confirmed=is_confirmed,
+    )
+    RoleJournal.objects.update_or_create(pk=1, defaults={"state": state})

@@ -10,16 +10,12 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from appliances import secrets
-from appliances.choices import ProbeOutcome, State
-from appliances.models import Appliance, FailoverRelationship, InterApplianceKey
-from appliances.models.relationship import KEY_LABEL
-from appliances.services.keys import key_id
+from appliances.choices import ProbeOutcome
 from sync import journal, probes
-from sync.models import PeerView, RoleJournal
+from sync.models import PeerView
 from sync.peer.messages import Refusal, render
 from sync.relationship.leave import leave
-from tests.sync.peer_server import ADDRESS, HERE, KEY, PAIR, THERE, Peer, Server, certificate, serving
+from tests.sync.peer_server import HERE, PAIR, Peer, Server, certificate, own_key, pair, serving
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,26 +32,9 @@ def peer(pem: tuple[Path, str], settings) -> Iterator[Server]:
     """The backup of this primary; it answers with a STATUS of its own."""
     settings.ALLOW_LOOPBACK_TARGETS = True
     with serving(pem[0], answer) as server:
-        Appliance.objects.create(pk=1, guid=HERE, host_name="site1.example.com")
-        sealed = secrets.seal(KEY, KEY_LABEL)
-        InterApplianceKey.objects.create(pk=1, sealed_key=sealed, key_id=key_id(KEY))
+        own_key()
         pair(PAIR, server.server_address[1], pem[1])
         yield server
-
-
-def pair(pair_id: str, port: int, pin: str) -> None:
-    FailoverRelationship.objects.create(
-        pair_id=pair_id,
-        peer_guid=THERE,
-        peer_name="site2.example.com",
-        peer_host=ADDRESS,
-        peer_port=port,
-        reverse_host="192.0.2.1",
-        reverse_port=443,
-        peer_pins=[pin],
-        is_founding_primary=True,
-    )
-    RoleJournal.objects.update_or_create(pk=1, defaults={"state": State.P_ACTIVE})
 
 
 def answer(peer: Peer, body: bytes) -> None:
@@ -146,7 +125,7 @@ def test_two_silent_looks_that_overlap_count_twice(peer: Server) -> None:
 
 
 def test_nothing_is_kept_of_a_peer_whose_relationship_was_left_meanwhile(peer: Server) -> None:
-    with meanwhile(peer, lambda: leave("Broken."), answer):
+    with meanwhile(peer, lambda: leave(PAIR, "Broken."), answer):
         look = probes.look_at_peer()
     assert look.status is None
     assert not PeerView.objects.exists()
@@ -154,7 +133,7 @@ def test_nothing_is_kept_of_a_peer_whose_relationship_was_left_meanwhile(peer: S
 
 def test_nothing_is_kept_of_the_peer_of_an_earlier_relationship(peer: Server, pem: tuple[Path, str]) -> None:
     def pair_anew() -> None:
-        leave("Broken.")
+        leave(PAIR, "Broken.")
         pair("6" * 32, peer.server_address[1], pem[1])
         PeerView.load()
 
