@@ -6,6 +6,7 @@ wait for a mail: they get a `Mail` and the door that called them hands it to the
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from dataclasses import dataclass
 
@@ -22,30 +23,51 @@ from sync.models import AlertEpisode, PeerView
 PRODUCT_MISMATCH = "product_mismatch"
 SUBJECTS = {PRODUCT_MISMATCH: "The product versions of the two appliances differ"}
 WELL_AGAIN = "All well again"
+QUEUE_TIME = dt.timedelta(seconds=10)  # whoever opened an episode has given its mail to the queue long before
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Mail:
-    """What is to be sent; `event` is a constant for the log."""
+    """What is to be sent; `event` is a constant for the log, `episode` the number of the one that it tells of."""
 
     event: str
     subject: str
     text: str
+    episode: int | None = None
+    is_end: bool = False
 
 
 def examine() -> list[Mail]:
     """Compare what the peer reported last with this appliance; the mails that have become due.
 
-    Safe to call each second: a difference is mailed when it is first seen, and again only after it was gone.
+    Safe to call each second: a difference is mailed when it is first seen, and again only after it was gone. What
+    could not be given to the queue when it became due is due again.
     """
+    waiting = unqueued()
     view = PeerView.objects.filter(pk=1).first()
     if selectors.relationship() is None or view is None or not view.status:
-        return []
+        return waiting
     difference = overview.mismatch(view)
     due = begin(PRODUCT_MISMATCH, difference) if difference else end(PRODUCT_MISMATCH)
-    return [due] if due else []
+    return [*waiting, due] if due else waiting
+
+
+def unqueued() -> list[Mail]:
+    """The mails of some time ago that the queue did not take."""
+    before = timezone.now() - QUEUE_TIME
+    begun = AlertEpisode.objects.filter(begun_queued_at=None, opened_at__lt=before).order_by("pk")
+    ended = AlertEpisode.objects.filter(ended_queued_at=None, closed_at__lt=before).order_by("pk")
+    return [_begun(episode) for episode in begun] + [_ended(episode) for episode in ended]
+
+
+def note_queued(sent: Mail) -> None:
+    """The queue has taken the mail."""
+    name = "ended_queued_at" if sent.is_end else "begun_queued_at"
+    if sent.episode is None:
+        return
+    AlertEpisode.objects.filter(pk=sent.episode).update(**{name: timezone.now()})
 
 
 def establish_refused(refusal: EstablishRefused) -> list[Mail]:
@@ -65,7 +87,7 @@ def begin(code: str, detail: str) -> Mail | None:
             episode = AlertEpisode.objects.create(code=code, detail=detail[:1000])
     except IntegrityError:
         return None
-    return _mail(code, f"{code}_begun", SUBJECTS[code], episode)
+    return _begun(episode)
 
 
 def end(code: str) -> Mail | None:
@@ -77,7 +99,7 @@ def end(code: str) -> Mail | None:
     if not AlertEpisode.objects.filter(pk=episode.pk, closed_at=None).update(closed_at=closed_at):
         return None
     episode.closed_at = closed_at
-    return _mail(code, f"{code}_ended", f"{WELL_AGAIN}: {SUBJECTS[code]}", episode)
+    return _ended(episode)
 
 
 def send_alert(event: str, subject: str, text: str) -> None:
@@ -103,8 +125,16 @@ def send_test() -> list[str]:
     return mail.send_test()
 
 
-def _mail(code: str, event: str, subject: str, episode: AlertEpisode) -> Mail:
+def _begun(episode: AlertEpisode) -> Mail:
+    return _mail(f"{episode.code}_begun", SUBJECTS[episode.code], episode, is_end=False)
+
+
+def _ended(episode: AlertEpisode) -> Mail:
+    return _mail(f"{episode.code}_ended", f"{WELL_AGAIN}: {SUBJECTS[episode.code]}", episode, is_end=True)
+
+
+def _mail(event: str, subject: str, episode: AlertEpisode, *, is_end: bool) -> Mail:
     host_name = selectors.this_appliance().host_name
     context = {"host_name": host_name, "episode": episode, "site": selectors.site()}
     text = render_to_string(f"emails/{event}.txt", context)
-    return Mail(event=event, subject=f"[{host_name}] {subject}", text=text)
+    return Mail(event=event, subject=f"[{host_name}] {subject}", text=text, episode=episode.pk, is_end=is_end)

@@ -209,12 +209,17 @@ class Nonce(models.Model):
 
 
 class AlertEpisode(models.Model):
-    """A condition that the administrators were told of by mail; open until it is over."""
+    """A condition that the administrators are told of by mail; open until it is over.
+
+    `begun_queued_at` and `ended_queued_at` say when the two mails were given to the queue; what is not yet, will be.
+    """
 
     code = models.CharField(max_length=60)
     detail = models.CharField(max_length=1000, blank=True)
     opened_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True)
+    begun_queued_at = models.DateTimeField(null=True)
+    ended_queued_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [

@@ -79,10 +79,11 @@ def send_mail(self: Task[..., None], event: str, subject: str, text: str) -> Non
 
 
 def send_alerts(mails: Iterable[alerts.Mail]) -> None:
-    """The mails are in the queue; nobody waits for them, and a broker that is gone stops nobody."""
+    """The mails are in the queue; nobody waits for them. What no broker took is sent by a later turn."""
     for mail in mails:
         try:
             send_mail.delay(mail.event, mail.subject, mail.text)
+            alerts.note_queued(mail)
         except OperationalError as error:
             log.warning("alert not queued", extra={"alert": mail.event, "subject": mail.subject, "reason": str(error)})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+from django.utils import timezone
 
 from appliances.choices import State
 from appliances.models import EmailConfiguration
@@ -66,4 +67,27 @@ def test_another_build_on_the_peer_is_mailed_once_and_so_is_its_end():
 
 def test_nothing_is_compared_without_a_relationship():
     see_build("2.0.0 (build-x)")
+    assert alerts.examine() == []
+
+
+def some_time_later() -> None:
+    """The episodes are some seconds old."""
+    ago = timezone.now() - 2 * alerts.QUEUE_TIME
+    AlertEpisode.objects.update(opened_at=ago)
+    AlertEpisode.objects.exclude(closed_at=None).update(closed_at=ago)
+
+
+def test_mails_that_the_broker_did_not_take_are_queued_once_it_is_back(request: pytest.FixtureRequest):
+    establish(State.P_ACTIVE)
+    for build in ("2.0.0 (build-x)", identity.product_build()):
+        see_build(build)
+        tasks.send_alerts(alerts.examine())  # no broker
+    assert alerts.examine() == []
+    some_time_later()
+    tasks.send_alerts(alerts.examine())
+    assert [mail.is_end for mail in alerts.examine()] == [False, True]
+    request.getfixturevalue("running_broker")
+    begun, ended = alerts.examine()
+    assert ("site2.example.com runs 2.0.0" in begun.text, "All well again" in ended.subject) == (True, True)
+    tasks.send_alerts([begun, ended])
     assert alerts.examine() == []
