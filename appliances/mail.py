@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import smtplib
+import socket
 
 from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend
 
-from appliances import selectors
+from appliances import addresses, selectors
 from appliances.choices import SmtpEncryption
 from appliances.models import EmailConfiguration
 from appliances.secrets import SecretUnreadable
@@ -16,6 +18,38 @@ from appliances.secrets import SecretUnreadable
 SMTP_TIMEOUT_SECONDS = 15.0  # for the connection and for each answer: a relay that greylists answers within this
 
 log = logging.getLogger(__name__)
+
+
+class _JudgedConnection(smtplib.SMTP):
+    """Connects to the addresses that `addresses` has judged; TLS still checks the name that was entered."""
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        return _connect(host, port, timeout)
+
+
+class _JudgedTlsConnection(smtplib.SMTP_SSL):
+    """As `_JudgedConnection`, with TLS from the first byte."""
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        return self.context.wrap_socket(_connect(host, port, timeout), server_hostname=host)
+
+
+class _Backend(EmailBackend):
+    @property
+    def connection_class(self) -> type[smtplib.SMTP]:
+        """What Django opens."""
+        return _JudgedTlsConnection if self.use_ssl else _JudgedConnection
+
+
+def _connect(host: str, port: int, timeout: float) -> socket.socket:
+    """A socket to the first address of the host that may be connected to and answers."""
+    problem: OSError | None = None
+    for target in addresses.resolve(host, port):
+        try:
+            return socket.create_connection((target.address, target.port), timeout)
+        except OSError as error:
+            problem = error
+    raise problem or OSError("it has no address")
 
 
 class MailNotSent(Exception):
@@ -55,7 +89,7 @@ def send(subject: str, text: str) -> list[str]:
         password = configuration.password
     except SecretUnreadable as error:
         raise MailNotSent("The password of the SMTP server cannot be read; enter it again.", is_final=True) from error
-    connection = EmailBackend(
+    connection = _Backend(
         host=configuration.relay_host,
         port=configuration.relay_port,
         username=configuration.username,
@@ -75,6 +109,9 @@ def send(subject: str, text: str) -> list[str]:
     server = f"{configuration.relay_host}:{configuration.relay_port}"
     try:
         message.send()
+    except (addresses.AddressRefused, addresses.NameUnknown) as error:
+        is_final = isinstance(error, addresses.AddressRefused)
+        raise MailNotSent(f"{server} did not take the mail: {error}", is_final=is_final) from error
     except OSError as error:  # smtplib's errors are OSErrors too
         raise MailNotSent(f"{server} did not take the mail: {error}", is_final=False) from error
     except ValueError as error:  # an address or a header that cannot be written

@@ -13,6 +13,8 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 
+from django.test import override_settings
+
 from appliances.certificates import make_self_issued
 
 USERNAME, PASSWORD = "relay-user", "relay password"
@@ -69,7 +71,8 @@ def running(**options: str | int) -> Iterator[tuple[Mailbox, int]]:
         assert process.stdout is not None
         mailbox = Mailbox(Path(name))
         try:
-            yield mailbox, int(process.stdout.readline())
+            with override_settings(ALLOW_LOOPBACK_TARGETS=True):
+                yield mailbox, int(process.stdout.readline())
         finally:
             process.terminate()
             process.communicate()

@@ -15,6 +15,11 @@ from tests.appliances import smtp
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def loopback(settings):
+    settings.ALLOW_LOOPBACK_TARGETS = True
+
+
 def configure(port: int, *, username: str = "", password: str = "", encryption: str = SmtpEncryption.NONE) -> None:
     row = EmailConfiguration.load()
     row.from_address = "site1@example.com"
@@ -116,3 +121,29 @@ def test_a_password_sealed_with_another_data_key_is_told():
     with pytest.raises(mail.MailNotSent, match="enter it again") as caught:
         mail.send("Hello", "text")
     assert caught.value.is_final
+
+
+@pytest.mark.parametrize("encryption", list(SmtpEncryption))
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "169.254.169.254", "0.0.0.0", "::1", "::ffff:127.0.0.1"])
+def test_a_server_at_an_address_of_a_refused_range_is_not_connected_to(host: str, encryption: str, settings):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        configure(listening.getsockname()[1], encryption=encryption)
+        EmailConfiguration.objects.update(relay_host=host)
+        settings.ALLOW_LOOPBACK_TARGETS = False
+        with pytest.raises(mail.MailNotSent, match="is refused as a target") as caught:
+            mail.send("Hello", "text")
+        listening.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            listening.accept()
+    assert caught.value.is_final
+
+
+def test_the_name_of_the_server_is_what_its_certificate_has_to_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pem = smtp.certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    with smtp.running(tls=str(pem)) as (mailbox, port):
+        configure(port, encryption=SmtpEncryption.TLS)
+        EmailConfiguration.objects.update(relay_host="localhost")  # the certificate says 127.0.0.1
+        with pytest.raises(mail.MailNotSent, match="Hostname mismatch"):
+            mail.send("Encrypted", "text")
+    assert mailbox.mails == []
