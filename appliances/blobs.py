@@ -249,23 +249,6 @@ class Batch:
         staged, blob = self._write(source, max_bytes)
         return self._accept(expected_id, staged, blob)
 
-    def adopt(self, staged: Path, expected_id: str) -> StoredBlob:
-        """Take a complete file of the staging folder into the batch, after hashing it; the file moves.
-
-        Raises:
-            BlobCorrupt: its bytes have another hash; the file is removed.
-        """
-        path(expected_id)  # refuses what is not an id
-        hasher = blake3()
-        with staged.open("rb") as file:
-            for chunk in _chunks(file):
-                hasher.update(chunk)
-            blob = StoredBlob(hasher.hexdigest(), file.tell())
-        staged.chmod(0o600)
-        moved = self._next_path()
-        staged.rename(moved)
-        return self._accept(expected_id, moved, blob)
-
     def flush(self) -> None:
         """Put all that waits into the store; durable when this returns.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from appliances import certificates
 from appliances.models import Appliance, Certificate, FailoverRelationship, InterApplianceKey, Site
 
 
@@ -33,9 +32,3 @@ def inter_appliance_key() -> InterApplianceKey | None:
 def default_certificate() -> Certificate | None:
     """The certificate presented on every address that has none of its own."""
     return Certificate.objects.filter(is_default=True).order_by("-created_at").first()
-
-
-def certificate_pins() -> list[str]:
-    """The pins of the certificates that this appliance may present to its peer."""
-    certificate = default_certificate()
-    return [certificates.spki_pin(certificate.pem)] if certificate else []

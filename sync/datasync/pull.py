@@ -49,11 +49,6 @@ def is_running() -> bool:
     return run is not None and lease.is_alive(run)
 
 
-def latest_success() -> SyncRun | None:
-    """The latest data-sync that ended well."""
-    return SyncRun.objects.filter(status=SyncStatus.SUCCESS).first()
-
-
 def automatic_trigger() -> SyncTrigger:
     """What an automatic data-sync that starts now is to be called: the first of this relationship, or by interval."""
     relationship = selectors.relationship()
@@ -299,9 +294,7 @@ def _failed(run: SyncRun, error: SyncError) -> None:
 def _succeeded(run: SyncRun) -> None:
     before = SyncRun.objects.exclude(pk=run.pk).exclude(status=SyncStatus.RUNNING).first()
     lease.end(run, SyncStatus.SUCCESS)
-    figures = {
-        name: getattr(run, name) for name in ("rows_done", "blobs_done", "bytes_done", "rows_sent", "blobs_sent")
-    }
+    figures = {name: getattr(run, name) for name in REPORTED}
     log.info("data-sync ended", extra={"run": str(run.pk), "status": SyncStatus.SUCCESS.value, **figures})
     if before is None or before.status != SyncStatus.SUCCESS or run.trigger != SyncTrigger.INTERVAL:
         history.record(

@@ -11,7 +11,6 @@ from sync.rules.facts import Observation
 
 # Between two looks at the peer. Three seconds and a time-out of five show a dead peer within ten.
 PROBE_INTERVAL_SECONDS = 3.0
-PROBE_CONNECT_SECONDS = 3.0
 PROBE_TOTAL_SECONDS = 5.0
 # A primary that starts without hearing the peer serves after this time, if its term is the highest it knows (T_boot).
 BOOT_SECONDS = 30.0

@@ -143,25 +143,6 @@ def test_one_bad_blob_does_not_spoil_the_batch():
     assert list(blobs.all_ids()) == [id_of(b"good")]
 
 
-def test_a_staged_file_is_adopted_when_its_hash_is_right(tmp_path: Path):
-    part = tmp_path / "staging" / "resumed.part"
-    part.parent.mkdir()
-    part.write_bytes(b"all of it")
-    with blobs.Batch() as batch:
-        batch.adopt(part, id_of(b"all of it"))
-    assert blobs.verify(id_of(b"all of it")) == 9
-    assert not part.exists()
-
-
-def test_a_staged_file_with_another_hash_is_refused(tmp_path: Path):
-    part = tmp_path / "resumed.part"
-    part.write_bytes(b"other")
-    with blobs.Batch() as batch, pytest.raises(blobs.BlobCorrupt):
-        batch.adopt(part, id_of(b"all of it"))
-    assert not part.exists()
-    assert list(blobs.all_ids()) == []
-
-
 def test_the_sweep_removes_what_nobody_refers_to_and_keeps_the_rest():
     kept, gone = blobs.store([b"kept"]), blobs.store([b"gone!"])
     assert blobs.sweep({kept.blob_id}, NO_GRACE) == blobs.Swept(1, 5)

@@ -16,7 +16,7 @@ def test_the_first_start_makes_a_certificate_and_the_second_keeps_it() -> None:
     first = services.ensure_default_certificate()
     assert services.ensure_default_certificate() == first
     assert selectors.default_certificate() == first
-    assert len(selectors.certificate_pins()) == 1
+    assert len(services.own_pins()) == 1
 
 
 def test_its_private_key_is_sealed_in_the_database() -> None:
@@ -34,4 +34,4 @@ def test_it_covers_the_addresses_that_the_web_server_listens_on(settings: Settin
 
 
 def test_an_appliance_without_a_certificate_has_no_pins() -> None:
-    assert selectors.certificate_pins() == []
+    assert services.own_pins() == []
