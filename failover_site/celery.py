@@ -45,6 +45,8 @@ def configuration() -> dict[str, Any]:
         "worker_redirect_stdouts": False,
         "worker_enable_remote_control": False,
         "worker_send_task_events": False,
+        # No task is acknowledged late, so nothing is cancelled by it; without it Celery prints an essay.
+        "worker_cancel_long_running_tasks_on_connection_loss": True,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": settings.BROKER_TRANSPORT_OPTIONS,
@@ -71,6 +73,13 @@ def configuration() -> dict[str, Any]:
 @signals.setup_logging.connect
 def leave_logging_to_django(**_: object) -> None:
     """Django has configured logging already; Celery keeps its hands off once somebody listens to this signal."""
+
+
+@signals.worker_ready.connect
+def take_the_first_turn(sender: Any, **_: object) -> None:
+    """The role worker need not wait for the first tick: a primary that has started serves after its first look."""
+    if str(sender.hostname).startswith("role@"):
+        app.send_task("sync.turn", queue="role", expires=5 * TICK_SECONDS)
 
 
 app.add_defaults(configuration)

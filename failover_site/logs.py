@@ -1,6 +1,7 @@
 """The log format: one JSON object a line, or `event key=value` for a terminal.
 
 A log call gives a constant event and fields: `log.info("data-sync finished", extra={"rows": 12})`.
+What a library writes becomes the event `gunicorn`, `celery`, ... with its text as the field `text`.
 Control characters are escaped, so that no field can forge a line; fields that name a secret are left out.
 """
 
@@ -15,6 +16,8 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_OWN = frozenset({"appliances", "sync", "failover_site"})
+_EVENTS = {"py": "python"}  # where a library's logger has a name that says nothing
 _SECRET_NAME = re.compile(r"password|secret|passphrase|token|(^|_)key$", re.IGNORECASE)
 REDACTED = "[redacted]"
 
@@ -29,13 +32,17 @@ class Formatter(logging.Formatter):
 
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
         """The fields of one record in their order."""
+        source = record.name.partition(".")[0]
+        is_own = source in _OWN
         fields: dict[str, Any] = {
             "at": dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "appliance": self.appliance,
-            "event": record.getMessage(),
+            "event": record.getMessage() if is_own else _EVENTS.get(source, source),
             "logger": record.name,
         }
+        if not is_own:
+            fields["text"] = record.getMessage()
         for name, value in record.__dict__.items():
             if name not in _STANDARD and name != "request" and not name.startswith("_"):
                 fields[name] = REDACTED if _SECRET_NAME.search(name) else value

@@ -82,7 +82,7 @@ def own_status() -> messages.Status:
 def look_if_due() -> Look | None:
     """Look at the peer if it is time to; None if it is not, or if another process of this appliance does it."""
     now, last = journal.boottime(), PeerView.load().asked_boottime
-    if not is_probe_due(now, last):
+    if not is_probe_due(now, last, journal.read().state):
         return None
     if not PeerView.objects.filter(pk=1, asked_boottime=last).update(asked_boottime=now):
         return None

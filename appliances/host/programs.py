@@ -92,6 +92,16 @@ def appliance_programs(chosen: broker.Broker, *, data_dir: Path, listen: list[st
                 plain_level="info",
             )
         )
+    celery = (sys.executable, "-m", "celery", "--quiet", "--app=failover_site")
+    workers = []
+    for queue, pool in WORKERS.items():
+        argv = (*celery, "worker", f"--queues={queue}", f"--hostname={queue}@{data_dir.name}", *pool)
+        quick = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+        workers.append(Program(name=queue, argv=(*argv, *quick), environment=environment, plain_level="info"))
+    # A primary serves only after its role worker has looked at the peer: that one and the web server come first, and
+    # the others, which nobody waits for, do not take the processor from them.
+    role, *others = workers
+    programs.append(role)
     programs.append(
         Program(
             name="web",
@@ -101,12 +111,5 @@ def appliance_programs(chosen: broker.Broker, *, data_dir: Path, listen: list[st
             plain_level="info",
         )
     )
-    celery = (sys.executable, "-m", "celery", "--quiet", "--app=failover_site")
-    for queue, pool in WORKERS.items():
-        argv = (*celery, "worker", f"--queues={queue}", f"--hostname={queue}@{data_dir.name}", *pool)
-        quick = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-        programs.append(Program(name=queue, argv=(*argv, *quick), environment=environment, plain_level="info"))
-    programs.append(
-        Program(name="beat", argv=(*celery, "beat", "--pidfile="), environment=environment, plain_level="info")
-    )
-    return programs
+    beat = Program(name="beat", argv=(*celery, "beat", "--pidfile="), environment=environment, plain_level="info")
+    return [*programs, beat, *others]

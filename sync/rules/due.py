@@ -11,6 +11,8 @@ from sync.rules.facts import Observation
 
 # Between two looks at the peer. Three seconds and a time-out of five show a dead peer within ten.
 PROBE_INTERVAL_SECONDS = 3.0
+# A primary that has just started does not serve before the peer has answered: each second counts.
+CONFIRMING_PROBE_INTERVAL_SECONDS = 1.0
 PROBE_TOTAL_SECONDS = 5.0
 # A primary that starts without hearing the peer serves after this time, if its term is the highest it knows (T_boot).
 BOOT_SECONDS = 30.0
@@ -26,9 +28,10 @@ GRANT_ALERT_SECONDS = 60.0
 SAME_ROLE_POLL_SECONDS = 5.0
 
 
-def is_probe_due(now: float, last_asked: float | None) -> bool:
-    """Whether the peer is to be asked; both are CLOCK_BOOTTIME seconds."""
-    return last_asked is None or not 0 <= now - last_asked < PROBE_INTERVAL_SECONDS
+def is_probe_due(now: float, last_asked: float | None, state: State) -> bool:
+    """Whether the peer is to be asked in this state; both moments are CLOCK_BOOTTIME seconds."""
+    interval = CONFIRMING_PROBE_INTERVAL_SECONDS if state == State.P_UNCONFIRMED else PROBE_INTERVAL_SECONDS
+    return last_asked is None or not 0 <= now - last_asked < interval
 
 
 def is_data_sync_due(

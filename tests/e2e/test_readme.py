@@ -77,6 +77,7 @@ def test_make_run_gives_a_living_pair_and_ctrl_c_ends_it(folder: Path) -> None:
         assert "Traceback" not in first.text()
     with make_run(tree, pair_folder) as second:
         wait_for("both run again", second.is_ready, START_SECONDS, 0.5)
+        assert "site1 is primary; site2 is backup." in second.text()
         for site in sites:
             wait_for(f"{site.name} is healthy", site.says_healthy, START_SECONDS)
         wait_for("the primary serves", lambda: pair.site1.get("/")[0] == 200, 45)

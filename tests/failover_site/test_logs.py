@@ -22,6 +22,20 @@ def test_a_line_is_one_json_object_with_the_event_and_its_fields() -> None:
     assert (fields["rows"], fields["appliance"], fields["logger"]) == (12, "site1", "sync.cycle")
 
 
+@pytest.mark.parametrize(
+    ("logger", "event", "text"),
+    [
+        ("gunicorn.error", "gunicorn", "Booting worker with pid: 4711"),
+        ("celery.worker.consumer.consumer", "celery", "consumer: Cannot connect to redis+socket:///tmp/broker.sock"),
+        ("axes.attempts", "axes", "AXES: Repeated login failure by anna."),
+        ("py.warnings", "python", "consumer.py:499: a warning"),
+    ],
+)
+def test_what_a_library_writes_is_a_constant_event_with_the_text_as_a_field(logger: str, event: str, text: str) -> None:
+    fields = json.loads(Formatter("json", "site1").format(record(text, name=logger)))
+    assert (fields["event"], fields["text"], fields["logger"]) == (event, text, logger)
+
+
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_a_field_cannot_forge_a_second_line(form: str) -> None:
     line = Formatter(form, "site1").format(record("log-in refused", user="a\nlevel=error\x1b[2J"))

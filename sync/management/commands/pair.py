@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from appliances.services import accounts, keys
 # What belongs to one appliance must not reach both. SITE1_DATABASE_URL and the like give each its own.
 PER_APPLIANCE = ("DATA_DIR", "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "CREDENTIALS_DIRECTORY", "HOST_NAME", "LISTEN")
 READY_SECONDS = 300.0  # the first start fills an appliance with tens of megabytes, on any machine
+ROLE_SECONDS = 20.0
 STOP_SECONDS = 15.0  # an appliance stops its own programs within ten
 
 
@@ -104,9 +107,27 @@ class Command(BaseCommand):
             write(f"The two could not be paired ({', '.join(failed)}): try it at Management > Failover of site1.")
         elif is_paired(folder) and not was_paired:
             write("site1 is primary; site2 is backup and pulls its data a minute from now.")
+        elif was_paired:
+            write(f"{'; '.join(f'{site.name} is {role_of(site)}' for site in sites)}.")
         write(f"A command for site1: {terminal.command_line(sites[0].folder, 'failover_status')}")
         write("The certificates are self-issued, so the browser will ask. Try Management > Failover on both.")
         write(f"Logs and data: {folder}. Ctrl-C stops both; the next start picks up where they were.")
+
+
+def role_of(site: Site) -> str:
+    """What an appliance that runs says about its role, in one word or two."""
+    try:
+        told = subprocess.run(
+            site.command("failover_status", "--json"),
+            env={**os.environ, **site.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=ROLE_SECONDS,
+            check=False,
+        )
+        return str(json.loads(told.stdout)["appliance"]["role"]).replace("none", "alone")
+    except (OSError, ValueError, KeyError, subprocess.TimeoutExpired):
+        return "not answering"
 
 
 def appliances(sites: tuple[Site, Site]) -> list[Program]:

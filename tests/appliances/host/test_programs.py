@@ -19,7 +19,7 @@ def programs(chosen: broker.Broker, data_dir: Path) -> list[str]:
 def test_every_queue_has_a_worker_and_there_is_exactly_one_beat(tmp_path: Path) -> None:
     assert set(WORKERS) == set(QUEUES)
     names = programs(broker.choose(tmp_path, redis_url="", server="/usr/bin/redis-server"), tmp_path)
-    assert names == ["broker", "web", "role", "sync", "hooks", "mail", "beat"]
+    assert names == ["broker", "role", "web", "beat", "sync", "hooks", "mail"]
 
 
 def test_no_broker_is_started_where_one_is_given(tmp_path: Path) -> None:
