@@ -36,6 +36,7 @@ class Trouble(StrEnum):
 
     CONFLICT = "conflict"
     SUPERSEDED = "superseded"
+    PEER_SUPERSEDED = "peer_superseded"
     REFUSED = "refused"
     SILENT = "silent"
     LEFT = "left"
@@ -131,9 +132,32 @@ class Overview:
         return self.is_busy and self.peer_answers and self.state.state != State.B_YIELDED
 
     @property
+    def is_superseded(self) -> bool:
+        """Whether this appliance was primary, and has stopped serving because the peer is primary in a later term."""
+        return self.state.state == State.P_SUPERSEDED
+
+    @property
+    def is_peer_superseded(self) -> bool:
+        """Whether the peer, answering now, has stopped serving because this appliance is primary in a later term."""
+        return self.peer_answers and self.peer_state == State.P_SUPERSEDED
+
+    @property
     def is_same(self) -> bool:
-        """Whether the peer, answering now, has the role that this appliance has."""
-        return self.peer_answers and self.role == self.peer_role and self.role != Role.NONE
+        """Whether the peer, answering now, has the role that this appliance has, and neither has given way."""
+        is_equal = self.peer_answers and self.role == self.peer_role and self.role != Role.NONE
+        return is_equal and not self.is_superseded and not self.is_peer_superseded
+
+    @property
+    def is_unequal(self) -> bool:
+        """Whether there is a primary and a backup, so that the two can swap; else one of them gives way at once."""
+        return not (self.is_conflict or self.is_superseded or self.is_peer_superseded)
+
+    @property
+    def is_peer_new(self) -> bool:
+        """Whether the relationship has just begun and the peer's first answer is still to come."""
+        if self.relationship is None or self.view.answered_at is not None or self.view.outcome == ProbeOutcome.REFUSED:
+            return False
+        return self.now - self.relationship.established_at <= SILENT_AFTER
 
     @property
     def is_conflict(self) -> bool:
@@ -197,11 +221,14 @@ class Overview:
     def _problems_of_pair(self) -> Iterator[Problem]:
         if self.is_conflict:
             yield Problem(Trouble.CONFLICT, f"Both appliances are {self.role.value}.")
-        if self.state.state == State.P_SUPERSEDED:
-            yield Problem(Trouble.SUPERSEDED, f"{self.peer_name} took the role of primary in a later term.")
+        if self.is_superseded:
+            sentence = f"{self.host_name} does not serve: {self.peer_name} is primary in a later term."
+            yield Problem(Trouble.SUPERSEDED, sentence)
+        elif self.is_peer_superseded:
+            yield Problem(Trouble.PEER_SUPERSEDED, f"{self.peer_name} no longer serves, and is not backup yet.")
         if self.view.outcome == ProbeOutcome.REFUSED:
             yield Problem(Trouble.REFUSED, f"The peer answers, but refuses this appliance: {self.view.detail}")
-        elif not self.peer_answers:
+        elif not self.peer_answers and not self.is_peer_new:
             yield Problem(Trouble.SILENT, f"The peer {self.peer_name} does not answer.")
         elif self.peer_role == Role.NONE:
             yield Problem(Trouble.LEFT, "The peer no longer has a failover relationship with this appliance.")

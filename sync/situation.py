@@ -37,6 +37,20 @@ class Box:
     answers: bool
     problem: str
     is_swapping: bool = False
+    is_superseded: bool = False
+    is_new: bool = False
+
+    @property
+    def chip(self) -> str:
+        """The role in a word; one that has been superseded is primary in name alone."""
+        if self.is_superseded:
+            return "Superseded"
+        return "Not asked yet" if self.is_new else str(self.role.label)
+
+    @property
+    def chip_role(self) -> str:
+        """The role whose colour the box has: none for one that does not serve as primary."""
+        return Role.NONE.value if self.is_superseded else self.role.value
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,7 @@ class Situation(Overview):
     @property
     def primary(self) -> Box | None:
         """The appliance that is primary, if exactly one is."""
-        found = [box for box in (self.this, self.peer) if box.role == Role.PRIMARY]
+        found = [box for box in (self.this, self.peer) if box.role == Role.PRIMARY and not box.is_superseded]
         return found[0] if len(found) == 1 else None
 
     @property
@@ -102,6 +116,9 @@ def headline(it: Situation) -> Headline:
     grave = next((problem.kind for problem in it.problems if problem.kind in _GRAVE), None)
     if grave is not None:
         return _WORDS[grave](it)
+    if it.is_peer_new:
+        detail = f"The relationship has just been established. {it.peer.name} is asked within seconds."
+        return Headline("busy", f"{_primary(it)} is primary", detail)
     if it.state.state == State.P_UNCONFIRMED:
         return Headline("busy", f"{it.this.name} is confirming its role", "It asks the peer before it serves.")
     if it.is_same:
@@ -133,7 +150,19 @@ def _conflict(it: Situation) -> Headline:
 
 
 def _superseded(it: Situation) -> Headline:
-    return Headline("bad", f"{it.this.name} has been superseded", _sentence(it, Trouble.SUPERSEDED))
+    return Headline(
+        "bad",
+        f"{it.this.name} has been superseded",
+        f"It does not serve: {it.peer.name} is primary. Press Become Backup here to make it the backup.",
+    )
+
+
+def _peer_superseded(it: Situation) -> Headline:
+    return Headline(
+        "warn",
+        f"{it.this.name} serves; {it.peer.name} no longer does",
+        f"{it.peer.name} was primary before and has given way. Press Become Backup there to make it the backup.",
+    )
 
 
 def _refused(it: Situation) -> Headline:
@@ -188,10 +217,11 @@ def _unwell(it: Situation) -> Headline:
 
 
 # Before these, nothing else about the pair matters; the others wait until the roles are settled.
-_GRAVE = frozenset({Trouble.CONFLICT, Trouble.SUPERSEDED, Trouble.REFUSED, Trouble.SILENT})
+_GRAVE = frozenset({Trouble.CONFLICT, Trouble.SUPERSEDED, Trouble.PEER_SUPERSEDED, Trouble.REFUSED, Trouble.SILENT})
 _WORDS: dict[Trouble, Callable[[Situation], Headline]] = {
     Trouble.CONFLICT: _conflict,
     Trouble.SUPERSEDED: _superseded,
+    Trouble.PEER_SUPERSEDED: _peer_superseded,
     Trouble.REFUSED: _refused,
     Trouble.SILENT: _silent,
     Trouble.LEFT: _left,
@@ -245,6 +275,7 @@ def _this(it: Situation) -> Box:
         answers=True,
         problem="",
         is_swapping=it.state.op is not None,
+        is_superseded=it.is_superseded,
     )
 
 
@@ -263,6 +294,8 @@ def _peer(it: Situation) -> Box:
         answers=it.peer_answers,
         problem=view.detail if view.outcome in (ProbeOutcome.SILENT, ProbeOutcome.REFUSED) else "",
         is_swapping=it.peer_is_swapping,
+        is_superseded=it.peer_state == State.P_SUPERSEDED,
+        is_new=it.is_peer_new,
     )
 
 

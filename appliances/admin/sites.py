@@ -6,6 +6,7 @@ modules of `appliances.admin`.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +19,8 @@ from django.urls import URLPattern, URLResolver, path
 from appliances import selectors
 from appliances.admin.machine import basics, counts
 
+LOGGED_IN_HERE = "appliance_console"  # the key in the session that a log-in at /appliance/ leaves
+
 
 class LogInForm(AdminAuthenticationForm):
     """Name and password, as browsers and password managers expect them."""
@@ -26,6 +29,20 @@ class LogInForm(AdminAuthenticationForm):
         super().__init__(*args, **kwargs)
         self.fields["username"].widget.attrs.update(autocomplete="username", autocapitalize="none", spellcheck="false")
         self.fields["password"].widget.attrs.update(autocomplete="current-password")
+
+
+class ApplianceLogInForm(LogInForm):
+    """Only an account with all rights logs in to the machine."""
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        """Nothing, where the account is an administrator with all rights.
+
+        Raises:
+            ValidationError: it is not; the text is the same as for a wrong password.
+        """
+        super().confirm_login_allowed(user)
+        if not user.is_superuser:
+            raise self.get_invalid_login_error()
 
 
 class Console(AdminSite):
@@ -75,10 +92,19 @@ class ApplianceSite(Console):
 
     site_header = "Appliance"
     login_template = "console/appliance_log_in.html"
+    login_form = ApplianceLogInForm
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """Whether the account may use this console: an administrator with all rights."""
-        return bool(super().has_permission(request) and getattr(request.user, "is_superuser", False))
+        """Whether an administrator with all rights has logged in here: a log-in at `/login/` is not enough."""
+        is_administrator = super().has_permission(request) and getattr(request.user, "is_superuser", False)
+        return bool(is_administrator and request.session.get(LOGGED_IN_HERE) == str(request.user.pk))
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The log-in page; whoever logs in by it may use this console as long as the session lasts."""
+        response: HttpResponse = super().login(request, extra_context)
+        if request.method == "POST" and response.status_code == HTTPStatus.FOUND and request.user.is_authenticated:
+            request.session[LOGGED_IN_HERE] = str(request.user.pk)
+        return response
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Status: the basics of this machine."""

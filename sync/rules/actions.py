@@ -180,4 +180,5 @@ NO_OPERATION: Condition = (
 )
 SAME_OPERATION: Condition = (same_operation, "That operation is no longer running here.")
 IS_PEER_PRIMARY: Condition = (peer_is(PRIMARY_STATES), "The peer is not primary.")
+DOES_PEER_CLAIM: Condition = (peer_is(PRIMARY_STATES - {State.P_SUPERSEDED}), "The peer does not claim the role.")
 IS_PEER_BACKUP: Condition = (peer_is(BACKUP_STATES), "The peer is not backup.")

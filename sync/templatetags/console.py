@@ -43,6 +43,16 @@ class Frame:
     favicon: str
 
     @property
+    def chip(self) -> str:
+        """The role in a word; one that has been superseded is primary in name alone."""
+        return "Superseded" if self.state == State.P_SUPERSEDED else str(self.role.label)
+
+    @property
+    def chip_role(self) -> str:
+        """The role whose colour the frame has: none for one that does not serve as primary."""
+        return Role.NONE.value if self.state == State.P_SUPERSEDED else self.role.value
+
+    @property
     def is_swapping(self) -> bool:
         """Whether this appliance is in the middle of a role change."""
         return self.state in SWAPPING
@@ -85,7 +95,7 @@ def _frame(request: HttpRequest) -> Frame:
         tabs=tabs,
         sub_tabs=next((tab.children for tab in tabs if tab.is_current), ()),
         version=settings.PRODUCT_VERSION,
-        favicon=static(f"console/favicon-{role.value}.svg"),
+        favicon=static(f"console/favicon-{'none' if state == State.P_SUPERSEDED else role.value}.svg"),
     )
 
 

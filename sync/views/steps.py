@@ -77,7 +77,10 @@ def preview(it: Situation, *, want_final_sync: bool, without_peer: bool) -> list
     me, peer = it.this.name, it.peer.name
     if not it.peer.answers:
         return _preview_alone(it, without_peer)
-    if it.is_conflict:
+    if it.is_superseded:
+        detail = f"At once. It takes over the settings of {peer}, which serves meanwhile."
+        return [Step(f"{me} becomes Backup", detail, "todo")]
+    if not it.is_unequal:
         other = Role.PRIMARY if it.target == Role.BACKUP else Role.BACKUP
         return [
             Step(f"{me} becomes {it.target.label}", "At once.", "todo"),
@@ -97,7 +100,7 @@ def preview(it: Situation, *, want_final_sync: bool, without_peer: bool) -> list
 
 def loss(it: Situation, *, want_final_sync: bool) -> str:
     """What is lost when the roles change now; empty if nothing is."""
-    if it.is_conflict or (want_final_sync and it.peer.answers):
+    if not it.is_unequal or (want_final_sync and it.peer.answers):
         return ""
     if it.role == Role.PRIMARY and not it.peer.answers:
         return ""

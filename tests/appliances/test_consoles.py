@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -76,7 +77,38 @@ def test_the_appliance_console_is_for_administrators_only(reader: Client) -> Non
     assert "is logged in, but may not use this page" in reader.get("/appliance/login/").content.decode()
 
 
+def test_the_appliance_console_asks_for_its_own_log_in(admin: Client) -> None:
+    assert admin.get("/login/").status_code == 200
+    asked = admin.get("/appliance/", follow=True).content.decode()
+    assert "This console asks for its own log-in." in asked
+    assert log_in_at_appliance(admin).headers["Location"] == "/appliance/"
+    assert admin.get("/appliance/").status_code == 200
+    assert admin.get("/login/").status_code == 200
+    admin.post("/appliance/logout/")
+    assert admin.get("/appliance/").status_code == 302
+    assert admin.get("/login/").status_code == 302
+
+
+def test_who_has_not_all_rights_cannot_log_in_at_the_appliance_console(anybody: Client) -> None:
+    Account.objects.create_user("reader", password="correct horse", is_staff=True)
+    refused = log_in_at_appliance(anybody, "reader")
+    assert refused.status_code == 200
+    assert "Please enter the correct" in refused.content.decode()
+    assert anybody.get("/login/").status_code == 302
+
+
+def test_both_log_in_pages_say_that_the_accounts_are_the_same(anybody: Client) -> None:
+    assert "asks for a log-in of its own" in anybody.get("/login/login/").content.decode()
+    assert "The accounts are the same" in anybody.get("/appliance/login/").content.decode()
+
+
+def log_in_at_appliance(client: Client, name: str = "admin") -> Any:
+    """What the log-in page of the appliance console answers."""
+    return client.post("/appliance/login/", {"username": name, "password": "correct horse", "next": "/appliance/"})
+
+
 def test_the_appliance_status_shows_the_machine(admin: Client) -> None:
+    log_in_at_appliance(admin)
     html = admin.get("/appliance/").content.decode()
     for part in ("Appliance id", "build-", "free of", "Network interfaces"):
         assert part in html
@@ -107,6 +139,7 @@ def test_exactly_one_tab_and_sub_tab_is_current() -> None:
 
 
 def test_every_tab_that_is_shown_leads_to_a_page(admin: Client) -> None:
+    log_in_at_appliance(admin)
     for console in CONSOLE_TABS:
         for tab in visible_tabs(console, Role.NONE, Account.objects.get(), f"/{console}/"):
             for url in {tab.url, *(child.url for child in tab.children)}:

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from appliances.choices import ProbeOutcome, State, SyncStatus
-from appliances.models import BackupSettings
+from appliances.models import BackupSettings, FailoverRelationship
 from sync import overview, situation
 from sync.models import PeerView, SyncRun
 from tests.sync import pair
@@ -119,3 +119,45 @@ def test_the_first_data_sync_running_is_busy() -> None:
 )
 def test_durations_read_as_people_say_them(span: dt.timedelta, text: str) -> None:
     assert situation.ago(span) == text
+
+
+def test_a_superseded_primary_keeps_saying_that_it_does_not_serve_and_what_to_do() -> None:
+    pair.paired(State.P_SUPERSEDED, State.P_ACTIVE)
+    PeerView.objects.update(same_role_polls=9)
+    it = situation.read()
+    assert it is not None
+    assert (it.headline.tone, it.headline.title) == ("bad", "site1.example.com has been superseded")
+    assert "does not serve: site2.example.com is primary. Press Become Backup here" in it.headline.detail
+    assert (it.this.chip, it.this.chip_role) == ("Superseded", "none")
+    assert it.primary == it.peer
+    assert not it.is_conflict
+
+
+def test_the_one_that_serves_after_a_take_over_says_that_the_other_no_longer_does() -> None:
+    pair.paired(State.P_ACTIVE, State.P_SUPERSEDED)
+    PeerView.objects.update(same_role_polls=9)
+    it = situation.read()
+    assert it is not None
+    assert it.headline.title == "site1.example.com serves; site2.example.com no longer does"
+    assert it.peer.chip == "Superseded"
+    assert it.primary == it.this
+    assert not it.is_conflict
+
+
+def test_a_relationship_that_has_just_begun_is_no_alarm_until_the_first_answer_is_due() -> None:
+    pair.paired()
+    PeerView.objects.all().delete()
+    FailoverRelationship.objects.update(established_at=timezone.now())
+    it = situation.read()
+    assert it is not None
+    assert (it.headline.tone, it.peer.chip) == ("busy", "Not asked yet")
+    assert "is asked within seconds" in it.headline.detail
+    FailoverRelationship.objects.update(established_at=timezone.now() - dt.timedelta(seconds=11))
+    assert (headline().tone, "does not answer" in headline().title) == ("bad", True)
+
+
+def test_after_a_forced_take_over_the_loss_is_counted_from_the_copy_that_this_appliance_pulled() -> None:
+    pair.paired(last_sync_at=(timezone.now() - dt.timedelta(minutes=3)).timestamp())
+    pair.sync_run(status=SyncStatus.SUCCESS, reflects_at=timezone.now() - dt.timedelta(seconds=6))
+    pair.silent()
+    assert "in the last 6 s" in headline().detail or "in the last 7 s" in headline().detail

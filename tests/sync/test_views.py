@@ -439,3 +439,22 @@ def test_a_peer_that_refused_for_another_reason_says_nothing_of_the_key(admin: C
     assert "Peer's key: unknown" in text(admin.get(KEY_PAGE)).replace("&#x27;", "'")
     PeerView.objects.update(**refused, code="key_differs")
     assert "Peer's key: differs" in text(admin.get(KEY_PAGE)).replace("&#x27;", "'")
+
+
+def test_the_pages_of_a_superseded_primary_do_not_call_it_primary_in_green(admin: Client) -> None:
+    pair.paired(State.P_SUPERSEDED, State.P_ACTIVE)
+    html = admin.get(PAGE).content.decode()
+    assert '<div class="identity" id="identity" data-role="none"' in html
+    assert "Superseded" in html
+    assert "is primary and serves." in html
+    assert "Then no appliance serves" not in html
+    preview = text(admin.get(PAGE + "role-change/?target=backup"))
+    assert "takes over the settings of site2.example.com, which serves meanwhile" in preview
+
+
+def test_a_peer_that_refuses_is_not_said_to_be_silent(admin: Client) -> None:
+    pair.paired()
+    PeerView.objects.update(outcome=ProbeOutcome.REFUSED, detail="The keys differ.")
+    html = admin.get(PAGE).content.decode()
+    assert "does not agree" in html
+    assert "does not answer</span>" not in html

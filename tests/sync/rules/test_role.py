@@ -27,6 +27,11 @@ SUPERSEDED_STATE = replace(PRIMARY, state=State.P_SUPERSEDED, term=1, superseded
 TAKEN_OVER = replace(BACKUP, state=State.P_ACTIVE, term=1, own_term=1, base_head=Head(0, 3), head=Head(1, 0))
 
 
+@pytest.mark.parametrize(("mine", "theirs"), [(SUPERSEDED_STATE, TAKEN_OVER), (TAKEN_OVER, SUPERSEDED_STATE)])
+def test_a_primary_that_has_given_way_is_no_conflict(mine: RoleState, theirs: RoleState) -> None:
+    assert "24" not in [edge.row for edge in handle(mine, seen(theirs, same_role_polls=1)).edges]
+
+
 def ready_message(state: RoleState = READY, **changes: object) -> e.ReadyReceived:
     values = {"header": header_of(state), "op_id": (0, 1), "new_term": 1, "head": state.head, "challenge": "c"}
     return e.ReadyReceived(**(values | changes))  # type: ignore[arg-type]
