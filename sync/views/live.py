@@ -79,7 +79,8 @@ def parts(request: HttpRequest, it: Situation) -> dict[str, Any]:
 def shape(it: Situation) -> str:
     """What decides which controls there are; equal shapes have the same controls."""
     change = it.change or it.recent_change
-    facts = [it.state.state, it.peer.role, it.peer.answers, it.is_busy, it.is_conflict, bool(it.running_sync)]
+    facts = [it.state.state, it.peer.state, it.peer.answers, it.is_peer_new, it.is_busy, it.is_conflict]
+    facts.append(bool(it.running_sync))
     return "-".join(
         str(fact) for fact in [*facts, change.pk.hex[:8] if change else "", change.status if change else ""]
     )

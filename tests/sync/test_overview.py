@@ -68,6 +68,7 @@ def failed_on_the_backup() -> None:
 TROUBLES: dict[Trouble, Callable[[], None]] = {
     Trouble.CONFLICT: pair.conflict,
     Trouble.SUPERSEDED: superseded,
+    Trouble.PEER_SUPERSEDED: lambda: pair.paired(peer_state=State.P_SUPERSEDED),
     Trouble.REFUSED: refused,
     Trouble.SILENT: silent,
     Trouble.LEFT: lambda: pair.paired(peer_state=State.NONE),

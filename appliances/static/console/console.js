@@ -37,6 +37,8 @@
     document.documentElement.dataset.role = identity.dataset.role;
     document.getElementById("favicon").href = identity.dataset.favicon;
     document.title = document.title.replace(/ · [^·]*$/, " · " + identity.dataset.titleTail);
+    const settings = document.getElementById("backup-settings");
+    if (settings && identity.dataset.role === "backup") settings.open = true;
   }
   document.addEventListener("htmx:oobAfterSwap", followRole);
   document.addEventListener("htmx:afterSettle", followRole);
