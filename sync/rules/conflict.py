@@ -1,0 +1,80 @@
+"""Fix This Error: which of two appliances is to be primary. Pure, symmetric, total.
+
+Source: role protocol, section 2.7. The first criterion that separates the two decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sync.rules.facts import Head
+
+INITIALISED = "initialised"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one appliance says of itself. `newest_session` is (term, seq) of the newest session start it holds.
+
+    `has_site_name`: the public name resolves, for both appliances, to this one's address and not to the other's.
+    """
+
+    guid: str
+    holds_shared_ip: bool
+    has_site_name: bool
+    initialised: bool
+    head: Head
+    own_term: int
+    clients: int
+    newest_session: tuple[int, int]
+    is_normal_primary: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Who is to be primary, which criterion decided, and what the administrator reads."""
+
+    winner: str
+    loser: str
+    criterion: str
+    sentence: str
+    winner_has_older_settings: bool
+
+
+_CRITERIA: tuple[tuple[str, str], ...] = (
+    ("holds_shared_ip", "it alone holds the shared IP address"),
+    ("has_site_name", "the site's public name leads to it"),
+    (INITIALISED, "the other has never completed a data-sync"),
+    ("head", "it has the newer settings"),
+    ("own_term", "it was made primary last"),
+    ("clients", "more clients are connected to it"),
+    ("newest_session", "it holds the newest session"),
+    ("is_normal_primary", "it is the normal primary"),
+)
+
+
+def decide(one: Evidence, other: Evidence) -> Choice:
+    """Which of the two is to be primary; `decide(a, b)` and `decide(b, a)` name the same appliance.
+
+    An appliance that has never completed a data-sync never wins against one that has.
+    """
+    criteria = _CRITERIA
+    if one.initialised != other.initialised:
+        criteria = tuple(c for c in _CRITERIA if c[0] == INITIALISED)
+    for name, because in criteria:
+        mine, theirs = getattr(one, name), getattr(other, name)
+        if mine != theirs:
+            winner, loser = (one, other) if mine > theirs else (other, one)
+            return _choice(winner, loser, name, because)
+    winner, loser = (one, other) if one.guid < other.guid else (other, one)
+    return _choice(winner, loser, "guid", "nothing else tells the two apart")
+
+
+def _choice(winner: Evidence, loser: Evidence, criterion: str, because: str) -> Choice:
+    return Choice(
+        winner=winner.guid,
+        loser=loser.guid,
+        criterion=criterion,
+        sentence=f"This one is to be primary: {because}.",
+        winner_has_older_settings=winner.head < loser.head,
+    )

@@ -1,0 +1,185 @@
+"""May this backup take over now? Every clause of the guard with its value: for the log, the page and the history.
+
+Source: role protocol, section 2.5. Only silence counts as failure; whatever answers with a wrong key, certificate or
+version is an alert and never a reason to take over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from appliances.choices import State
+from sync.rules.facts import PRIMARY_STATES, RoleState
+
+MAX_FAILOVERS_A_DAY = 3
+TEST_ROUNDS = 3  # rounds in a row in which a test IP has to have answered
+
+
+class Verdict(Enum):
+    """What the guard says."""
+
+    HOLD = "hold"
+    COUNT_DOWN = "count_down"
+    TAKE_OVER = "take_over"
+
+
+@dataclass(frozen=True)
+class TakeoverFacts:
+    """What the guard looks at. Durations are seconds.
+
+    `silence`: since the send time of the last answered probe, None if none was ever answered. `test_rounds`: for the
+    last rounds, newest last, whether any connectivity test IP answered. `heard_from_peer`: since the peer itself last
+    opened a connection to this appliance. `is_fenced` and `has_witness`: None where none is configured.
+    """
+
+    state: RoleState
+    backup_operations: bool
+    automatic_failover: bool
+    tilt_left: float
+    peer_state: State | None
+    failures: int
+    failures_needed: int
+    silence: float | None
+    timeout: float
+    has_test_ips: bool
+    accepts_no_test_ips: bool
+    test_rounds: tuple[bool, ...]
+    heard_from_peer: float | None
+    is_timeout_acknowledged: bool
+    has_carrier: bool
+    is_address_free: bool | None
+    is_fenced: bool | None
+    has_witness: bool | None
+    failovers_today: int
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One condition of the guard: whether it holds, the value it was judged by, and what the operator reads."""
+
+    name: str
+    holds: bool
+    value: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict, the sentence with its reason, every clause, and the seconds left while it counts down."""
+
+    verdict: Verdict
+    reason: str
+    clauses: tuple[Clause, ...]
+    seconds_left: float | None = None
+
+    @property
+    def evidence(self) -> dict[str, str]:
+        """Every clause with its value, for the log and the history."""
+        return {clause.name: f"{'yes' if clause.holds else 'NO'} ({clause.value})" for clause in self.clauses}
+
+
+def judge(facts: TakeoverFacts) -> Decision:
+    """Whether to hold, count down, or take over."""
+    clauses = (*_standing(facts), *_silence(facts), *_surroundings(facts))
+    broken = [clause for clause in clauses if not clause.holds]
+    if not broken:
+        return Decision(Verdict.TAKE_OVER, "The primary has been silent for the whole timeout.", clauses, 0.0)
+    timed = {"failures", "silence"}
+    is_silent = facts.failures > 0 and facts.silence is not None
+    if is_silent and facts.silence is not None and all(clause.name in timed for clause in broken):
+        left = max(0.0, facts.timeout - facts.silence)
+        return Decision(Verdict.COUNT_DOWN, f"The primary is silent; take-over in {left:.0f} s.", clauses, left)
+    first = next((clause for clause in broken if clause.name not in timed), broken[0])
+    return Decision(Verdict.HOLD, first.sentence, clauses)
+
+
+def _standing(f: TakeoverFacts) -> tuple[Clause, ...]:
+    """What has to be so whatever the primary does."""
+    return (
+        Clause("idle backup", f.state.state == State.B_IDLE, f.state.state, "This appliance is not an idle backup."),
+        Clause("no operation", f.state.op is None, str(f.state.op and f.state.op.kind), "A swap is in progress."),
+        Clause("backup operations", f.backup_operations, str(f.backup_operations), "Backup operations are disabled."),
+        Clause(
+            "automatic failover", f.automatic_failover, str(f.automatic_failover), "Automatic failover is disabled."
+        ),
+        Clause(
+            "synchronised once",
+            f.state.initialised,
+            str(f.state.initialised),
+            "This backup has never completed a data-sync.",
+        ),
+        Clause(
+            "no pause",
+            f.tilt_left <= 0,
+            f"{f.tilt_left:.0f} s left",
+            "This appliance stood still a moment ago and does not trust what it saw.",
+        ),
+        Clause(
+            "timeout acknowledged",
+            f.is_timeout_acknowledged,
+            str(f.is_timeout_acknowledged),
+            "The primary has not acknowledged the timeout yet.",
+        ),
+        Clause(
+            "failovers in 24 h",
+            f.failovers_today < MAX_FAILOVERS_A_DAY,
+            f"{f.failovers_today} of {MAX_FAILOVERS_A_DAY}",
+            "There were too many automatic failovers in the last 24 hours: only by hand from now on.",
+        ),
+    )
+
+
+def _silence(f: TakeoverFacts) -> tuple[Clause, ...]:
+    """What the primary does, or does not."""
+    return (
+        Clause(
+            "peer was primary",
+            f.peer_state in PRIMARY_STATES or f.peer_state == State.B_YIELDED,
+            str(f.peer_state),
+            "The peer was not primary when it was last heard.",
+        ),
+        Clause(
+            "failures",
+            f.failures >= f.failures_needed,
+            f"{f.failures} of {f.failures_needed}",
+            "The primary has answered lately.",
+        ),
+        Clause(
+            "silence",
+            f.silence is not None and f.silence >= f.timeout,
+            "never heard" if f.silence is None else f"{f.silence:.1f} of {f.timeout:.0f} s",
+            "The primary has not been silent long enough.",
+        ),
+        Clause(
+            "peer does not call",
+            f.heard_from_peer is None or f.heard_from_peer >= f.timeout,
+            "never" if f.heard_from_peer is None else f"{f.heard_from_peer:.1f} s ago",
+            "The primary still opens connections to this appliance: it lives.",
+        ),
+    )
+
+
+def _surroundings(f: TakeoverFacts) -> tuple[Clause, ...]:
+    """Whether it is this appliance that is cut off, and whether somebody else holds the address."""
+    rounds = f.test_rounds[-TEST_ROUNDS:]
+    answering = f.accepts_no_test_ips if not f.has_test_ips else len(rounds) == TEST_ROUNDS and all(rounds)
+    return (
+        Clause(
+            "test IPs",
+            answering,
+            "none configured" if not f.has_test_ips else "".join("+" if answer else "-" for answer in rounds),
+            "No connectivity test IP answers: this appliance itself may be cut off."
+            if f.has_test_ips
+            else "No connectivity test IP is configured, and the risk was not accepted.",
+        ),
+        Clause("carrier", f.has_carrier, str(f.has_carrier), "The network interface has no link."),
+        Clause(
+            "shared IP free",
+            f.is_address_free is not False,
+            str(f.is_address_free),
+            "Somebody answers at the shared IP address.",
+        ),
+        Clause("fenced", f.is_fenced is not False, str(f.is_fenced), "The fencing command did not confirm."),
+        Clause("witness", f.has_witness is not False, str(f.has_witness), "The witness did not grant the role."),
+    )
