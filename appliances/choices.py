@@ -26,6 +26,7 @@ class State(TextChoices):
     B_SYNCING = "b_syncing", "Backup, final data-sync before the swap"
     B_READY = "b_ready", "Backup, swap in progress"
     B_YIELDED = "b_yielded", "Backup, swap in progress"
+    B_PROMOTING = "b_promoting", "Backup, taking over"
 
 
 class OperationKind(TextChoices):

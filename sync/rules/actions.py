@@ -8,7 +8,7 @@ from typing import Any
 
 from appliances.choices import OperationKind, State
 from sync.rules import events as e
-from sync.rules.effects import DisconnectClients, Effect, SendCancel, SendGrant
+from sync.rules.effects import DisconnectClients, Effect, RunHooks, SendCancel, SendGrant
 from sync.rules.facts import BACKUP_STATES, PRIMARY_STATES, Head, Operation, RoleState, ballot
 
 Condition = tuple[Callable[[RoleState, Any], bool], str]
@@ -55,6 +55,11 @@ def establish(state: RoleState, event: e.Establish) -> Change:
 def boot_primary(state: RoleState, _: e.Boot) -> Change:
     """A primary that starts confirms its role before it serves."""
     return replace(state, state=State.P_SUPERSEDED if state.own_term < state.term else State.P_UNCONFIRMED, op=None), ()
+
+
+def unconfirm(state: RoleState, _: e.Event) -> Change:
+    """Stop serving until the role is confirmed again; an operation that had not come to the yield ends."""
+    return replace(state, state=State.P_UNCONFIRMED, op=None), ()
 
 
 def supersede(state: RoleState, _: e.PeerSeen) -> Change:
@@ -125,26 +130,31 @@ def promoted(state: RoleState, term: int) -> RoleState:
     )
 
 
+def begin(state: RoleState, term: int) -> Change:
+    """Be primary of `term` durably; then what follows a promotion."""
+    return promoted(state, term), (RunHooks(term),)
+
+
 def promote_granted(state: RoleState, event: e.Granted) -> Change:
     """Begin the granted term."""
-    return promoted(state, event.new_term), ()
+    return begin(state, event.new_term)
 
 
 def promote_alone(state: RoleState, event: e.Event) -> Change:
     """Begin the next term of this appliance."""
-    return promoted(state, ballot(state.parity, state.term)), ()
+    return begin(state, ballot(state.parity, state.term))
 
 
 def promote_told(state: RoleState, event: e.PromoteReceived) -> Change:
     """Begin the term that the peer asked for."""
-    return promoted(state, event.new_term), ()
+    return begin(state, event.new_term)
 
 
 def promote_after_demotion(state: RoleState, event: e.BecomePrimary) -> Change:
     """Begin the term for which the peer became backup."""
     if event.demoted_for is None:
         raise ValueError("the peer has not acknowledged a demotion")
-    return promoted(state, event.demoted_for), ()
+    return begin(state, event.demoted_for)
 
 
 def step_down(state: RoleState, _: e.Event) -> Change:

@@ -29,7 +29,61 @@ class Boot(Event):
 
 @dataclass(frozen=True)
 class BootTimedOut(Event):
-    """The peer has not answered for the whole boot time (row 4)."""
+    """The peer has not answered for the whole boot time (row 4).
+
+    `hears_test_ip` is True where none is configured.
+    """
+
+    hears_test_ip: bool = True
+
+
+@dataclass(frozen=True)
+class LeaseRanOut(Event):
+    """A primary must not go on: its turns stood still, or its address lease was not renewed in time (row 2)."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Isolated(Event):
+    """Neither the peer nor any connectivity test IP has answered for the isolation time (row 7)."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Unwell(Event):
+    """The portal, the database or the turns of this appliance have not worked for the isolation time (row 7b)."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class TakeoverDue(Event):
+    """The guard of automatic failover holds in every clause (rows 12b, 19)."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class TakeoverConfirmed(Event):
+    """The guard held again, and fence and witness, where configured, confirmed (row 20)."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class TakeoverAborted(Event):
+    """Something spoke against the take-over at the last moment (row 21)."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class ServeAgain(Event):
+    """*Serve again*, pressed on a primary that does not serve while the peer cannot be contacted (row 31)."""
+
+    peer: Header | None
 
 
 @dataclass(frozen=True)
@@ -38,13 +92,14 @@ class PeerSeen(Event):
 
     `is_current`: it answers a question asked since the present state of this appliance began. Older headers teach the
     term and nothing else. `same_role_polls` counts the polls, 5 s apart, that found both in one role without an
-    operation.
+    operation. `auto_resolve`: an old primary without unsynchronised settings may become backup by itself (row 30).
     """
 
     header: Header
     is_current: bool = False
     is_healthy: bool = True
     same_role_polls: int = 0
+    auto_resolve: bool = False
 
 
 @dataclass(frozen=True)

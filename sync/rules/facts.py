@@ -86,7 +86,7 @@ class Header:
 
 WRITABLE_STATES = frozenset({State.NONE, State.P_ACTIVE})
 PRIMARY_STATES = frozenset({State.P_UNCONFIRMED, State.P_ACTIVE, State.P_DRAINING, State.P_SUPERSEDED})
-BACKUP_STATES = frozenset({State.B_IDLE, State.B_SYNCING, State.B_READY, State.B_YIELDED})
+BACKUP_STATES = frozenset({State.B_IDLE, State.B_SYNCING, State.B_READY, State.B_YIELDED, State.B_PROMOTING})
 
 
 def role_of(state: State) -> Role:
