@@ -63,7 +63,9 @@ class PeerView(Singleton):
     `status` is the peer's last STATUS as sent (see `sync.peer.messages.Status`); `answered_at` its wall-clock time
     for display; `answered_boottime` the CLOCK_BOOTTIME seconds of the *send* time of the last answered
     probe, `asked_boottime` of the last one at all, `kept_boottime` of the one whose `outcome`, `code` (that of the
-    error, stated by the peer where it refused) and `detail` stand here.
+    error, stated by the peer where it refused) and `detail` stand here; `heard_boottime` of the last message that the
+    peer sent by itself. `test_rounds`: for the last rounds, newest last, whether any connectivity test IP answered;
+    `tests`: per address, when it answered last (Unix seconds) and how it was asked.
     """
 
     status = models.JSONField(default=dict)
@@ -77,6 +79,9 @@ class PeerView(Singleton):
     detail = models.CharField(max_length=300, blank=True)
     latency_seconds = models.FloatField(null=True)
     consecutive_failures = models.PositiveIntegerField(default=0)
+    heard_boottime = models.FloatField(null=True)
+    test_rounds = models.JSONField(default=list)
+    tests = models.JSONField(default=dict)
     same_role_polls = models.PositiveIntegerField(default=0)
     same_role_boottime = models.FloatField(null=True)
 

@@ -80,8 +80,43 @@ class BackupSettings(Singleton):
         "from one minute to seven days.",
     )
 
+    enable_automatic_failover = models.BooleanField(
+        "Enable Automatic Failover",
+        default=False,
+        help_text="This appliance becomes primary by itself when the primary has been silent for the whole timeout.",
+    )
+    primary_timeout = models.DurationField(
+        "Primary Site Instance Timeout",
+        default=dt.timedelta(minutes=3),
+        validators=[MinValueValidator(dt.timedelta(seconds=10)), MaxValueValidator(dt.timedelta(hours=24))],
+        help_text="How long the primary must be unreachable before this appliance takes over: hh:mm:ss, "
+        "from ten seconds to 24 hours.",
+    )
+    connectivity_test_ips = models.CharField(
+        "Network Connectivity Test IPs",
+        max_length=400,
+        blank=True,
+        help_text="Addresses separated by spaces, such as the gateway's. If none of them answers, it is this "
+        "appliance that is cut off, and it does not take over.",
+    )
+    accept_no_test_ips = models.BooleanField(
+        "Take over without a connectivity test IP",
+        default=False,
+        help_text="Without one, a cut line between the two appliances ends with two primaries.",
+    )
+    auto_resolve = models.BooleanField(
+        "Rejoin by itself",
+        default=True,
+        help_text="An old primary that comes back and holds nothing that the peer lacks becomes its backup by itself.",
+    )
+
     class Meta:
         verbose_name = verbose_name_plural = "Backup settings"
+
+    @property
+    def test_ips(self) -> list[str]:
+        """The connectivity test IPs, as addresses."""
+        return self.connectivity_test_ips.split()
 
     def __str__(self) -> str:
         return "Backup settings"

@@ -54,6 +54,9 @@ class Status(Message):
     health_message: str
     backup_operations: bool
     data_sync_interval: float
+    takeover_after: float | None
+    test_ips: list[str]
+    acknowledged_timeout: float | None
     last_sync_at: float | None
     last_sync_status: str
     change: str

@@ -8,7 +8,7 @@ from typing import Any
 
 from appliances.choices import OperationKind, State
 from sync.rules import events as e
-from sync.rules.effects import DisconnectClients, Effect, RunHooks, SendCancel, SendGrant
+from sync.rules.effects import DisconnectClients, Effect, SendCancel, SendGrant
 from sync.rules.facts import BACKUP_STATES, PRIMARY_STATES, Head, Operation, RoleState, ballot
 
 Condition = tuple[Callable[[RoleState, Any], bool], str]
@@ -130,31 +130,26 @@ def promoted(state: RoleState, term: int) -> RoleState:
     )
 
 
-def begin(state: RoleState, term: int) -> Change:
-    """Be primary of `term` durably; then what follows a promotion."""
-    return promoted(state, term), (RunHooks(term),)
-
-
 def promote_granted(state: RoleState, event: e.Granted) -> Change:
     """Begin the granted term."""
-    return begin(state, event.new_term)
+    return promoted(state, event.new_term), ()
 
 
 def promote_alone(state: RoleState, event: e.Event) -> Change:
     """Begin the next term of this appliance."""
-    return begin(state, ballot(state.parity, state.term))
+    return promoted(state, ballot(state.parity, state.term)), ()
 
 
 def promote_told(state: RoleState, event: e.PromoteReceived) -> Change:
     """Begin the term that the peer asked for."""
-    return begin(state, event.new_term)
+    return promoted(state, event.new_term), ()
 
 
 def promote_after_demotion(state: RoleState, event: e.BecomePrimary) -> Change:
     """Begin the term for which the peer became backup."""
     if event.demoted_for is None:
         raise ValueError("the peer has not acknowledged a demotion")
-    return begin(state, event.demoted_for)
+    return promoted(state, event.demoted_for), ()
 
 
 def step_down(state: RoleState, _: e.Event) -> Change:

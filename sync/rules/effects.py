@@ -30,10 +30,3 @@ class SendCancel(Effect):
 @dataclass(frozen=True)
 class DisconnectClients(Effect):
     """End the sessions of clients and users."""
-
-
-@dataclass(frozen=True)
-class RunHooks(Effect):
-    """Run what follows a promotion: it stands in the journal of hooks and is done at least once for each term."""
-
-    term: int

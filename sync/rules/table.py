@@ -182,8 +182,8 @@ TABLE: tuple[Edge, ...] = (
         "The peer is primary and this appliance holds nothing that the peer lacks: it became backup by itself.",
         do.step_down,
         (
-            _IS_CURRENT,
-            _IS_PEER_PRIMARY,
+            do.IS_CURRENT,
+            do.IS_PEER_PRIMARY,
             (lambda _, ev: ev.auto_resolve, "Resolving by itself is switched off."),
             (lambda s, ev: s.head == ev.header.base_head, "This appliance has settings that the peer lacks."),
         ),
@@ -403,7 +403,7 @@ TABLE: tuple[Edge, ...] = (
         State.B_PROMOTING,
         "The primary has been silent for the whole timeout: this appliance is taking over.",
         do.to(State.B_PROMOTING),
-        (do.NOTHING_RUNS,),
+        (),
         Severity.ERROR,
     ),
     Edge(
