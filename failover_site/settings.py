@@ -31,6 +31,7 @@ PUBLIC_HOST_NAME = env.str("PUBLIC_HOST_NAME", default="support.example.com")
 EXTRA_HOST_NAMES = env.list("EXTRA_HOST_NAMES", default=[])
 ALLOW_LOOPBACK_TARGETS = env.bool("ALLOW_LOOPBACK_TARGETS", default=False)
 FIRST_SYNC_DELAY_SECONDS = env.int("FIRST_SYNC_DELAY_SECONDS", default=60)
+FENCING_COMMAND = env.str("FENCING_COMMAND", default="")
 PRODUCT = "failover-site"
 PRODUCT_VERSION = "1.0.0"
 

@@ -19,8 +19,8 @@ from sync.peer.client import PeerClient
 from sync.rules import effects, role
 from sync.rules import events as e
 from sync.rules.due import PROBE_TOTAL_SECONDS
+from sync.rules.edge import Edge
 from sync.rules.facts import RoleState, header_of
-from sync.rules.table import Edge
 
 log = logging.getLogger(__name__)
 

@@ -1,17 +1,18 @@
 """One turn: look, decide, act. Read this first.
 
-Both appliances run it each second. A turn looks at the peer when that is due, lets the rules answer what it saw and
-what time has brought, and says which work another worker has to do. It holds nothing in memory: a turn that is lost or
-doubled changes nothing.
+Both appliances run it each second (`sync.keeper`). A turn looks at the peer when that is due, lets the rules answer
+what it saw and what time has brought, and says which work another worker has to do. But for its `Pulse`, which tells
+when the appliance stood still, it holds nothing in memory: a turn that is lost or doubled changes nothing.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 
 from appliances import selectors
 from appliances.choices import Role
-from sync import act, health, journal, probes, role_changes
+from sync import act, failover, health, journal, probes, role_changes
 from sync.datasync import lease, pull
 from sync.observe import observe
 from sync.relationship import settle
@@ -28,15 +29,20 @@ def boot() -> None:
     act.deliver(e.Boot())
 
 
-def turn() -> list[due.Work]:
+def turn(pulse: failover.Pulse) -> list[due.Work]:
     """One turn; what another worker is to be asked for."""
+    stood_still = pulse.beat(boottime=journal.boottime(), monotonic=time.monotonic(), times=probes.times())
     health.write(health.collect())
     settle()
     lease.reap()
     relationship = selectors.relationship()
     if relationship is None:
         return []
+    if stood_still:
+        probes.forget_failures()
     _look()
+    probes.ask_test_ips_if_due()
+    _deliver_failover(pulse, stood_still)
     change = role_changes.running()
     seen = observe(
         relationship,
@@ -53,6 +59,13 @@ def turn() -> list[due.Work]:
         act.carry_out((SendGrant(seen.state.op.op_id, seen.state.op.new_term),))
     role_changes.end_if_over(seen)
     return due.work_due(seen)
+
+
+def _deliver_failover(pulse: failover.Pulse, stood_still: float) -> None:
+    try:
+        failover.consider(pulse, stood_still=stood_still)
+    except UnknownEdge as error:
+        log.info("event out of date", extra={"why": str(error)})
 
 
 def _look() -> None:

@@ -65,7 +65,8 @@ class PeerView(Singleton):
     probe, `asked_boottime` of the last one at all, `kept_boottime` of the one whose `outcome`, `code` (that of the
     error, stated by the peer where it refused) and `detail` stand here; `heard_boottime` of the last message that the
     peer sent by itself. `test_rounds`: for the last rounds, newest last, whether any connectivity test IP answered;
-    `tests`: per address, when it answered last (Unix seconds) and how it was asked.
+    `tests`: when they were asked and answered last, and per address when (Unix seconds) and how it answered;
+    `decision`: the latest verdict of the guard of automatic failover.
     """
 
     status = models.JSONField(default=dict)
@@ -82,6 +83,7 @@ class PeerView(Singleton):
     heard_boottime = models.FloatField(null=True)
     test_rounds = models.JSONField(default=list)
     tests = models.JSONField(default=dict)
+    decision = models.JSONField(default=dict)
     same_role_polls = models.PositiveIntegerField(default=0)
     same_role_boottime = models.FloatField(null=True)
 

@@ -35,6 +35,8 @@ def observe(
         is_driven=is_driven,
         is_sync_due=state.role == Role.BACKUP and _is_sync_due(relationship),
         is_sync_running=is_sync_running,
+        boot_seconds=probes.times().boot,
+        hears_test_ip=not probes.all_test_ips() or view.test_rounds[-1:] == [True],
     )
 
 

@@ -12,7 +12,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from appliances import selectors
-from appliances.choices import ChangeStatus, ProbeOutcome, SyncStatus
+from appliances.choices import ChangeStatus, ProbeOutcome, Role, SyncStatus
+from appliances.host import ping
 from appliances.models import BackupSettings, FailoverRelationship
 from appliances.services.certificates import own_pins
 from sync import health, journal
@@ -20,11 +21,14 @@ from sync.errors import PeerError, PeerMisbehaved, PeerSilent, code_of
 from sync.models import PeerView, RoleChange, SyncRun
 from sync.peer import identity, messages
 from sync.peer.client import PeerClient
-from sync.rules.due import PROBE_TOTAL_SECONDS, SAME_ROLE_POLL_SECONDS, is_probe_due
+from sync.rules import timing
+from sync.rules.due import PROBE_TOTAL_SECONDS, SAME_ROLE_POLL_SECONDS, is_probe_due, probe_interval
 from sync.rules.facts import Header, RoleState, header_of
 
 log = logging.getLogger(__name__)
 
+ROUNDS_KEPT = 10
+TEST_SECONDS = 2.0  # what has not answered a ping by then counts as silent in this round
 _FAILURES_KEPT = 1_000_000  # what the counter's column holds; more says nothing more
 
 
@@ -72,6 +76,9 @@ def own_status() -> messages.Status:
         health_message=own_health.message,
         backup_operations=backup.enable_backup_operations,
         data_sync_interval=backup.data_sync_interval.total_seconds(),
+        takeover_after=backup.primary_timeout.total_seconds() if is_armed(backup, state) else None,
+        test_ips=backup.test_ips,
+        acknowledged_timeout=acknowledged_timeout(),
         last_sync_at=good.reflects_at.timestamp() if good and good.reflects_at else None,
         last_sync_status=last.status if last else "",
         change=running.pk.hex if running else "",
@@ -79,10 +86,73 @@ def own_status() -> messages.Status:
     )
 
 
+def is_armed(backup: BackupSettings, state: RoleState) -> bool:
+    """Whether this appliance, as backup, is to take over by itself."""
+    return state.role == Role.BACKUP and backup.enable_backup_operations and backup.enable_automatic_failover
+
+
+def acknowledged_timeout() -> float | None:
+    """The take-over timeout that this appliance, as primary, has heard of and keeps to; None if there is none."""
+    peer = latest_status()
+    return peer.takeover_after if peer is not None and journal.read().role == Role.PRIMARY else None
+
+
+def times() -> timing.Timing:
+    """The times in force: of the own timeout on a backup, of the one that the backup announced on a primary."""
+    if journal.read().role == Role.BACKUP:
+        return timing.derive(BackupSettings.load().primary_timeout.total_seconds())
+    return timing.derive(acknowledged_timeout() or timing.DEFAULT_TIMEOUT)
+
+
+def all_test_ips() -> list[str]:
+    """The connectivity test IPs of both appliances."""
+    peer = latest_status()
+    return sorted({*BackupSettings.load().test_ips, *(peer.test_ips if peer else ())})
+
+
+def ask_test_ips_if_due() -> None:
+    """Ask the connectivity test IPs, each interval, and keep which of them answered."""
+    asked_at, wanted = journal.boottime(), all_test_ips()
+    view = PeerView.load()
+    if not wanted or not is_probe_due(asked_at, view.tests.get("asked"), times().interval):
+        return
+    PeerView.objects.filter(pk=1).update(tests={**view.tests, "asked": asked_at})
+    answers = ping.ask_all(wanted, seconds=min(times().probe, TEST_SECONDS))
+    with transaction.atomic():
+        view = PeerView.objects.select_for_update().get(pk=1)
+        known = view.tests.get("addresses", {})
+        addresses = {
+            answer.address: {"at": time.time(), "how": answer.how}
+            if answer.answered
+            else {"at": known.get(answer.address, {}).get("at"), "how": ""}
+            for answer in answers
+        }
+        is_answered = any(answer.answered for answer in answers)
+        view.tests = {
+            "asked": asked_at,
+            "answered": asked_at if is_answered else view.tests.get("answered"),
+            "addresses": addresses,
+        }
+        view.test_rounds = [*view.test_rounds, is_answered][-ROUNDS_KEPT:]
+        view.save(update_fields=["tests", "test_rounds"])
+
+
+def forget_failures() -> None:
+    """What was seen before this appliance stood still counts no more: the peer is silent from now on, if it is."""
+    PeerView.objects.filter(pk=1).update(
+        consecutive_failures=0, answered_boottime=journal.boottime(), test_rounds=[], decision={}
+    )
+
+
+def note_heard() -> None:
+    """The peer itself has just opened a connection to this appliance."""
+    PeerView.objects.filter(pk=1).update(heard_boottime=journal.boottime())
+
+
 def look_if_due() -> Look | None:
     """Look at the peer if it is time to; None if it is not, or if another process of this appliance does it."""
     now, last = journal.boottime(), PeerView.load().asked_boottime
-    if not is_probe_due(now, last, journal.read().state):
+    if not is_probe_due(now, last, probe_interval(journal.read().state, times().interval)):
         return None
     if not PeerView.objects.filter(pk=1, asked_boottime=last).update(asked_boottime=now):
         return None

@@ -10,16 +10,18 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from celery import Task, shared_task
+from celery import Task, shared_task, signals
+from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from appliances.choices import ChangeStatus, Role, SyncTrigger
 from appliances.mail import MailNotSent
 from appliances.services import sessions
-from sync import alerts, cycle, history, journal, role_changes
+from sync import alerts, cycle, failover, history, journal, role_changes
 from sync.datasync import pull
 from sync.datasync.tidy import tidy
 from sync.errors import MessageRefused, SyncError, SyncRefused
+from sync.keeper import Keeper
 from sync.models import RoleChange
 from sync.peer import messages
 from sync.peer.client import PeerClient
@@ -35,10 +37,9 @@ MAIL_LONGEST_WAIT_SECONDS = 3600
 log = logging.getLogger(__name__)
 
 
-@shared_task(name="sync.turn")
 def turn() -> None:
-    """One turn of this appliance."""
-    for work in cycle.turn():
+    """One turn of this appliance, run by the keeper."""
+    for work in cycle.turn(_pulse):
         match work:
             case Work.PULL_DATA:
                 _enqueue(pull_data, pull.automatic_trigger(), expires=HINT_SECONDS)
@@ -47,6 +48,23 @@ def turn() -> None:
                 if change is not None:
                     _enqueue(drive, str(change.pk), expires=HINT_SECONDS)
     send_alerts(alerts.examine())
+
+
+_pulse = failover.Pulse()
+_keeper = Keeper(turn, lambda: settings.DATA_DIR / "keeper.lock")
+
+
+@shared_task(name="sync.keep")
+def keep() -> None:
+    """The keeper runs in this worker; the tick sees to it that it does."""
+    _keeper.ensure()
+
+
+@signals.worker_ready.connect
+def keep_from_the_start(sender: Any, **_: Any) -> None:
+    """The first turn does not wait for a tick."""
+    if str(getattr(sender, "hostname", "")).startswith("role@"):
+        _keeper.ensure()
 
 
 @shared_task(name="sync.pull_data")

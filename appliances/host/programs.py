@@ -13,10 +13,9 @@ from appliances.host import broker
 from appliances.host.supervisor import Program
 
 HANDSHAKE_SECONDS = 2.0
-# How each queue is worked on. `sync` takes one thing at a time. `role` and `hooks` wait for others beside each other: a
-# turn that waits for a silent peer must not keep the next one from reporting the health of this appliance.
+# How each queue is worked on. `role` holds the keeper in a thread of its own; `hooks` waits for several at once.
 WORKERS = {
-    "role": ("--pool=threads", "--concurrency=3"),
+    "role": ("--pool=solo",),
     "sync": ("--pool=solo",),
     "hooks": ("--pool=threads", "--concurrency=4"),
     "mail": ("--pool=threads", "--concurrency=1"),

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from appliances import selectors
 from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, Role, State
+from appliances.models import BackupSettings
 from sync import act, health, history, journal, probes
 from sync.errors import ChangeRefused, MessageRefused, PeerError
 from sync.models import PeerView, RoleChange
@@ -114,6 +115,7 @@ def take_in(found: probes.Look) -> Header | None:
         is_current=True,
         is_healthy=health.read().is_healthy,
         same_role_polls=found.same_role_polls,
+        auto_resolve=BackupSettings.load().auto_resolve,
     )
     act.deliver(seen, asked_in=found.asked_in)
     return found.status.header

@@ -9,13 +9,11 @@ from appliances.choices import OperationKind, Role, State
 from sync.rules import events as e
 from sync.rules.facts import Observation
 
-# Between two looks at the peer. Three seconds and a time-out of five show a dead peer within ten.
-PROBE_INTERVAL_SECONDS = 3.0
 # A primary that has just started does not serve before the peer has answered: each second counts.
 CONFIRMING_PROBE_INTERVAL_SECONDS = 1.0
+# The first grant goes out with the yield; after this long it is sent again.
+GRANT_REPEAT_SECONDS = 3.0
 PROBE_TOTAL_SECONDS = 5.0
-# A primary that starts without hearing the peer serves after this time, if its term is the highest it knows (T_boot).
-BOOT_SECONDS = 30.0
 # A drained primary takes its role back when the swap makes no progress for this long (D).
 OPERATION_SECONDS = 120.0
 # A role change that only this primary knows of, this long after it was asked for, is over.
@@ -28,9 +26,13 @@ GRANT_ALERT_SECONDS = 60.0
 SAME_ROLE_POLL_SECONDS = 5.0
 
 
-def is_probe_due(now: float, last_asked: float | None, state: State) -> bool:
-    """Whether the peer is to be asked in this state; both moments are CLOCK_BOOTTIME seconds."""
-    interval = CONFIRMING_PROBE_INTERVAL_SECONDS if state == State.P_UNCONFIRMED else PROBE_INTERVAL_SECONDS
+def probe_interval(state: State, interval: float) -> float:
+    """The seconds between two looks at the peer in this state; `interval` is the usual one."""
+    return CONFIRMING_PROBE_INTERVAL_SECONDS if state == State.P_UNCONFIRMED else interval
+
+
+def is_probe_due(now: float, last_asked: float | None, interval: float) -> bool:
+    """Whether somebody is to be asked again; all are CLOCK_BOOTTIME seconds."""
     return last_asked is None or not 0 <= now - last_asked < interval
 
 
@@ -61,8 +63,8 @@ class Work(Enum):
 def events_due(seen: Observation) -> list[e.Event]:
     """What has happened by the passing of time: a boot time-out, a lost operation, a grant without an answer."""
     state = seen.state.state
-    if state == State.P_UNCONFIRMED and seen.seconds_in_state >= BOOT_SECONDS and not _is_peer_answering(seen):
-        return [e.BootTimedOut()]
+    if state == State.P_UNCONFIRMED and seen.seconds_in_state >= seen.boot_seconds and not _is_peer_answering(seen):
+        return [e.BootTimedOut(seen.hears_test_ip)]
     if state == State.B_YIELDED and seen.seconds_in_state >= GRANT_ALERT_SECONDS and not seen.is_grant_alerted:
         return [e.GrantUnanswered()]
     if seen.state.op is None or state == State.B_YIELDED:
@@ -109,11 +111,11 @@ def why_change_is_over(seen: Observation) -> str:
 
 def is_grant_to_be_repeated(seen: Observation) -> bool:
     """Whether the grant is to be sent again: the first one goes out with the yield itself."""
-    return seen.state.state == State.B_YIELDED and seen.seconds_in_state >= PROBE_INTERVAL_SECONDS
+    return seen.state.state == State.B_YIELDED and seen.seconds_in_state >= GRANT_REPEAT_SECONDS
 
 
 def _is_peer_answering(seen: Observation) -> bool:
-    return seen.seconds_since_answer is not None and seen.seconds_since_answer < BOOT_SECONDS
+    return seen.seconds_since_answer is not None and seen.seconds_since_answer < seen.boot_seconds
 
 
 def _is_peer_syncing(seen: Observation) -> bool:

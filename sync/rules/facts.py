@@ -138,3 +138,5 @@ class Observation:
     is_driven: bool
     is_sync_due: bool
     is_sync_running: bool
+    boot_seconds: float
+    hears_test_ip: bool

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 
 from appliances.choices import State
 from sync.rules import events as e
+from sync.rules.edge import Edge
 from sync.rules.effects import Effect
 from sync.rules.facts import RoleState
-from sync.rules.table import SUPERSEDED, TABLE, Edge
+from sync.rules.table import SUPERSEDED, TABLE
 
 
 class UnknownEdge(Exception):

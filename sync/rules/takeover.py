@@ -13,6 +13,8 @@ from appliances.choices import State
 from sync.rules.facts import PRIMARY_STATES, RoleState
 
 MAX_FAILOVERS_A_DAY = 3
+# A backup that has yielded and hears nothing of the appliance that was to take the role may take it back (row 12b).
+FREE_STATES = frozenset({State.B_IDLE, State.B_PROMOTING, State.B_YIELDED})
 TEST_ROUNDS = 3  # rounds in a row in which a test IP has to have answered
 
 
@@ -97,8 +99,7 @@ def judge(facts: TakeoverFacts) -> Decision:
 def _standing(f: TakeoverFacts) -> tuple[Clause, ...]:
     """What has to be so whatever the primary does."""
     return (
-        Clause("idle backup", f.state.state == State.B_IDLE, f.state.state, "This appliance is not an idle backup."),
-        Clause("no operation", f.state.op is None, str(f.state.op and f.state.op.kind), "A swap is in progress."),
+        Clause("free to act", f.state.state in FREE_STATES, f.state.state.label, "This appliance is in a swap."),
         Clause("backup operations", f.backup_operations, str(f.backup_operations), "Backup operations are disabled."),
         Clause(
             "automatic failover", f.automatic_failover, str(f.automatic_failover), "Automatic failover is disabled."
@@ -135,7 +136,7 @@ def _silence(f: TakeoverFacts) -> tuple[Clause, ...]:
     return (
         Clause(
             "peer was primary",
-            f.peer_state in PRIMARY_STATES or f.peer_state == State.B_YIELDED,
+            f.peer_state in PRIMARY_STATES or f.peer_state == State.B_YIELDED or f.state.state == State.B_YIELDED,
             str(f.peer_state),
             "The peer was not primary when it was last heard.",
         ),

@@ -14,10 +14,11 @@ DEFAULT_TIMEOUT = 180.0
 FAILURES = 3  # silent probes in a row before a take-over may be thought of
 LOOP_LATENESS = 0.2  # how late a turn of the resident keeper may be
 KERNEL_LATENESS = 1.1  # how late the kernel may remove an address whose lifetime is over, with several lifetimes
-LONGEST_INTERVAL = 5.0
+LONGEST_INTERVAL = 3.0  # with a time-out as long, a dead peer shows within ten seconds, whatever the timeout
 LONGEST_LIFETIME = 20
 SHORTEST_LIFETIME = 3
 LONGEST_BOOT = 30.0
+SLEEP_SECONDS = 2.0  # the two clocks differ by as much only when the machine slept
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ def derive(timeout: float) -> Timing:
         isolation=min(0.4 * timeout, left),
         boot=min(LONGEST_BOOT, timeout / 3),
     )
+
+
+def is_pause(times: Timing, *, boottime_passed: float, monotonic_passed: float) -> bool:
+    """Whether this appliance stood still between two turns: stopped, or its machine slept or was paused."""
+    return boottime_passed > times.longest_gap or abs(boottime_passed - monotonic_passed) > SLEEP_SECONDS
 
 
 def problems(times: Timing) -> list[str]:

@@ -28,6 +28,8 @@ QUIET = Observation(
     is_driven=False,
     is_sync_due=False,
     is_sync_running=False,
+    boot_seconds=30.0,
+    hears_test_ip=True,
 )
 
 
@@ -39,12 +41,12 @@ def in_state(state: State, op: Operation | None = None, **changes: object) -> Ob
 def test_peer_is_asked_each_three_seconds_and_after_a_restart_of_the_machine(
     last_asked: float | None, is_due: bool
 ) -> None:
-    assert due.is_probe_due(100.0, last_asked, State.P_ACTIVE) == is_due
+    assert due.is_probe_due(100.0, last_asked, due.probe_interval(State.P_ACTIVE, 3.0)) == is_due
 
 
 @pytest.mark.parametrize(("last_asked", "is_due"), [(None, True), (99.1, False), (99.0, True)], ids=str)
 def test_a_primary_that_confirms_its_role_asks_each_second(last_asked: float | None, is_due: bool) -> None:
-    assert due.is_probe_due(100.0, last_asked, State.P_UNCONFIRMED) == is_due
+    assert due.is_probe_due(100.0, last_asked, due.probe_interval(State.P_UNCONFIRMED, 3.0)) == is_due
 
 
 @pytest.mark.parametrize(

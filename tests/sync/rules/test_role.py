@@ -8,10 +8,11 @@ import pytest
 
 from appliances.choices import OperationKind, Role, State
 from sync.rules import events as e
+from sync.rules.edge import ALL_STATES
 from sync.rules.effects import DisconnectClients, SendCancel, SendGrant
 from sync.rules.facts import BACKUP_STATES, PRIMARY_STATES, Head, Header, Operation, RoleState, ballot, header_of
 from sync.rules.role import UnknownEdge, handle, learn
-from sync.rules.table import ALL_STATES, SUPERSEDED, TABLE
+from sync.rules.table import SUPERSEDED, TABLE
 
 PRIMARY = RoleState(state=State.P_ACTIVE, parity=0, term=0, own_term=0, head=Head(0, 5), initialised=True)
 BACKUP = RoleState(state=State.B_IDLE, parity=1, term=0, own_term=-1, head=Head(0, 3), initialised=True)
@@ -24,6 +25,7 @@ READY = replace(SYNCING, state=State.B_READY, op=replace(OP, kind=OperationKind.
 YIELDED = replace(DRAINING, state=State.B_YIELDED, op=replace(OP, kind=OperationKind.YIELDED))
 UNCONFIRMED = replace(PRIMARY, state=State.P_UNCONFIRMED)
 SUPERSEDED_STATE = replace(PRIMARY, state=State.P_SUPERSEDED, term=1, superseded_by=1)
+PROMOTING = replace(BACKUP, state=State.B_PROMOTING)
 TAKEN_OVER = replace(BACKUP, state=State.P_ACTIVE, term=1, own_term=1, base_head=Head(0, 3), head=Head(1, 0))
 
 
@@ -54,6 +56,21 @@ TAKEN = [
     ("2", replace(PRIMARY, term=1), e.Boot(), State.P_SUPERSEDED),
     ("2", READY, e.Boot(), State.B_READY),
     ("3", UNCONFIRMED, seen(BACKUP), State.P_ACTIVE),
+    ("2 lease", PRIMARY, e.LeaseRanOut("stood still"), State.P_UNCONFIRMED),
+    ("7", PRIMARY, e.Isolated(72.0), State.P_UNCONFIRMED),
+    ("7b", DRAINING, e.Unwell("no database"), State.P_UNCONFIRMED),
+    ("12b", YIELDED, e.TakeoverDue("silent"), State.B_PROMOTING),
+    ("19", BACKUP, e.TakeoverDue("silent"), State.B_PROMOTING),
+    ("20", PROMOTING, e.TakeoverConfirmed("silent"), State.P_ACTIVE),
+    ("21", PROMOTING, e.TakeoverAborted("the peer answered"), State.B_IDLE),
+    ("2", PROMOTING, e.Boot(), State.B_IDLE),
+    (
+        "30",
+        replace(SUPERSEDED_STATE, head=Head(0, 3)),
+        seen(TAKEN_OVER, auto_resolve=True),
+        State.B_IDLE,
+    ),
+    ("31", SUPERSEDED_STATE, e.ServeAgain(None), State.P_ACTIVE),
     ("4", UNCONFIRMED, e.BootTimedOut(), State.P_ACTIVE),
     ("6", PRIMARY, e.PeerSeen(header_of(TAKEN_OVER)), State.P_SUPERSEDED),
     ("6", DRAINING, e.PeerSeen(header_of(TAKEN_OVER)), State.P_SUPERSEDED),
@@ -108,6 +125,8 @@ def test_every_row_of_the_table_is_shown_to_be_taken() -> None:
 
 
 REFUSED = [
+    ("without a test IP nobody confirms itself", UNCONFIRMED, e.BootTimedOut(hears_test_ip=False), {}),
+    ("nobody serves again while the peer answers", UNCONFIRMED, e.ServeAgain(header_of(BACKUP)), {}),
     ("a peer that knows a higher term confirms nobody", UNCONFIRMED, e.BootTimedOut(), {"term": 1}),
     ("a drained primary yields only for the newest settings", DRAINING, ready_message(head=Head(0, 4)), {}),
     ("a drained primary yields only for its operation", DRAINING, ready_message(op_id=(0, 2)), {}),
@@ -159,7 +178,9 @@ def sample_events() -> list[e.Event]:
 
 def test_pair_of_state_and_event_without_a_row_raises_and_moves_nothing() -> None:
     listed = {(state, edge.event) for edge in TABLE for state in edge.states}
-    states = {s.state: s for s in (RoleState(), PRIMARY, DRAINING, BACKUP, SYNCING, READY, YIELDED, UNCONFIRMED)}
+    states = {
+        s.state: s for s in (RoleState(), PRIMARY, DRAINING, BACKUP, SYNCING, READY, YIELDED, UNCONFIRMED, PROMOTING)
+    }
     states[State.P_SUPERSEDED] = SUPERSEDED_STATE
     assert set(states) == set(ALL_STATES)
     raised = 0
@@ -227,6 +248,13 @@ def test_only_a_final_data_sync_stops_serving_and_every_swap_stops_writing() -> 
 def test_an_old_answer_confirms_nobody() -> None:
     result = handle(UNCONFIRMED, seen(BACKUP, is_current=False))
     assert result.state.state == State.P_UNCONFIRMED
+
+
+@pytest.mark.parametrize("changes", [{"auto_resolve": False}, {"auto_resolve": True, "head": Head(0, 4)}])
+def test_an_old_primary_rejoins_by_itself_only_if_it_holds_nothing_of_its_own(changes: dict[str, object]) -> None:
+    head = changes.pop("head", Head(0, 3))
+    state = replace(SUPERSEDED_STATE, head=head)  # type: ignore[arg-type]
+    assert handle(state, seen(TAKEN_OVER, **changes)).state.state == State.P_SUPERSEDED
 
 
 def test_an_unhealthy_primary_does_not_confirm_itself() -> None:
