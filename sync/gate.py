@@ -17,6 +17,7 @@ _SENTENCES = {
     State.B_SYNCING: _SWAP,
     State.B_READY: _SWAP,
     State.B_YIELDED: _SWAP,
+    State.B_PROMOTING: "This appliance is taking over from the primary. This page comes back by itself.",
 }
 DATA_SYNC_SENTENCE = (
     "A data-sync is in progress before the appliances swap their roles. Everybody has been disconnected and log-ins "

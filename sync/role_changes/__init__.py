@@ -19,7 +19,7 @@ from sync.role_changes.answers import (
     answer_swap_wish,
 )
 from sync.role_changes.drive import drive, is_driven
-from sync.role_changes.record import conflict, end_if_over, has, look, running, take_in, wait
+from sync.role_changes.record import end_if_over, has, look, running, take_in, wait
 from sync.role_changes.requests import cancel, request
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "answer_status",
     "answer_swap_wish",
     "cancel",
-    "conflict",
     "drive",
     "end_if_over",
     "has",

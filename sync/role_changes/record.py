@@ -14,7 +14,7 @@ from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, Role, State
 from appliances.models import BackupSettings
 from sync import act, health, history, journal, probes
 from sync.errors import ChangeRefused, MessageRefused, PeerError
-from sync.models import PeerView, RoleChange
+from sync.models import RoleChange
 from sync.peer import messages
 from sync.peer.client import PeerClient
 from sync.rules import events as e
@@ -35,16 +35,6 @@ def running() -> RoleChange | None:
 def has(role: Role) -> bool:
     """Whether this appliance is, undisputed, what `role` says."""
     return journal.read().state == (State.P_ACTIVE if role == Role.PRIMARY else State.B_IDLE)
-
-
-def conflict() -> Role | None:
-    """The role that both appliances have, seen twice or more without an operation; None if there is no conflict."""
-    state = journal.read()
-    if state.state == State.P_SUPERSEDED:
-        return Role.PRIMARY
-    if state.role != Role.NONE and PeerView.load().same_role_polls >= 2:
-        return state.role
-    return None
 
 
 def wait(change_id: uuid.UUID, seconds: float) -> RoleChange:
