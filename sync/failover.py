@@ -82,7 +82,8 @@ def _watch_the_primary(pulse: Pulse, state: RoleState, times: timing.Timing) -> 
     wishes = BackupSettings.load()
     facts = _facts(pulse, state, times, wishes)
     decision = takeover.judge(facts)
-    shadow = None if wishes.enable_automatic_failover else takeover.judge(replace(facts, automatic_failover=True))
+    as_if_armed = replace(facts, automatic_failover=True, is_timeout_acknowledged=True)
+    shadow = None if wishes.enable_automatic_failover else takeover.judge(as_if_armed)
     _keep(decision, shadow, facts)
     if decision.verdict == Verdict.TAKE_OVER:
         _take_over(pulse, times, decision)

@@ -15,6 +15,10 @@ from sync.rules.facts import PRIMARY_STATES, RoleState
 MAX_FAILOVERS_A_DAY = 3
 # A backup that has yielded and hears nothing of the appliance that was to take the role may take it back (row 12b).
 FREE_STATES = frozenset({State.B_IDLE, State.B_PROMOTING, State.B_YIELDED})
+# The clauses that time alone mends while the primary stays silent.
+TIMED = frozenset({"failures", "silence", "peer does not call"})
+# A primary whose own calls go on this much longer than its answers lives: only the way to it is cut.
+CALLS_AFTER_ANSWER_SECONDS = 5.0
 TEST_ROUNDS = 3  # rounds in a row in which a test IP has to have answered
 
 
@@ -87,13 +91,21 @@ def judge(facts: TakeoverFacts) -> Decision:
     broken = [clause for clause in clauses if not clause.holds]
     if not broken:
         return Decision(Verdict.TAKE_OVER, "The primary has been silent for the whole timeout.", clauses, 0.0)
-    timed = {"failures", "silence"}
-    is_silent = facts.failures > 0 and facts.silence is not None
-    if is_silent and facts.silence is not None and all(clause.name in timed for clause in broken):
-        left = max(0.0, facts.timeout - facts.silence)
+    left = _seconds_left(facts)
+    if facts.failures > 0 and left is not None and all(clause.name in TIMED for clause in broken):
         return Decision(Verdict.COUNT_DOWN, f"The primary is silent; take-over in {left:.0f} s.", clauses, left)
-    first = next((clause for clause in broken if clause.name not in timed), broken[0])
+    first = next((clause for clause in broken if clause.name not in TIMED), broken[0])
     return Decision(Verdict.HOLD, first.sentence, clauses)
+
+
+def _seconds_left(facts: TakeoverFacts) -> float | None:
+    """How long the primary must go on being silent; None where it was never heard, or has called since it was."""
+    if facts.silence is None:
+        return None
+    heard = facts.silence if facts.heard_from_peer is None else facts.heard_from_peer
+    if heard < facts.silence - CALLS_AFTER_ANSWER_SECONDS:
+        return None
+    return max(0.0, facts.timeout - min(facts.silence, heard))
 
 
 def _standing(f: TakeoverFacts) -> tuple[Clause, ...]:

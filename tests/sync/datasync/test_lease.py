@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from appliances.choices import SyncStage, SyncStatus, SyncTrigger
 from appliances.host.process import this_process
-from sync import cycle, journal
+from sync import cycle, failover, journal
 from sync.datasync import lease, pull
 from sync.datasync.lease import LeaseLost, Progress
 from sync.errors import SyncRefused
@@ -61,11 +61,11 @@ def test_a_run_that_waits_for_one_answer_is_alive() -> None:
 @pytest.mark.usefixtures("running_broker")
 def test_a_turn_ends_the_dead_run_of_an_appliance_that_is_no_longer_backup() -> None:
     run = lease.claim(SyncTrigger.FIRST)
-    cycle.turn()
+    cycle.turn(failover.Pulse())
     assert SyncRun.objects.get().status == SyncStatus.RUNNING
     pid, _, boot = this_process().split(":")
     SyncRun.objects.update(owner=f"{pid}:1:{boot}")
-    cycle.turn()
+    cycle.turn(failover.Pulse())
     run.refresh_from_db()
     assert (run.status, run.code, run.message) == (SyncStatus.FAILED, "abandoned", lease.ABANDONED)
     assert run.finished_at is not None

@@ -81,6 +81,16 @@ def test_counts_down_while_the_primary_is_silent_but_not_long_enough() -> None:
     assert "150 s" in decision.reason
 
 
+def test_counts_down_from_the_last_that_was_heard_of_the_primary() -> None:
+    assert judge(replace(GONE, silence=30.0, failures=9, heard_from_peer=28.0)).seconds_left == 152.0
+
+
+def test_a_primary_that_only_calls_is_never_counted_down() -> None:
+    decision = judge(replace(GONE, silence=300.0, heard_from_peer=1.0))
+    assert decision.verdict == Verdict.HOLD
+    assert "it lives" in decision.reason
+
+
 def test_a_primary_that_answers_is_no_reason_to_count_down() -> None:
     assert judge(replace(GONE, silence=1.0, failures=0)).verdict == Verdict.HOLD
 
