@@ -12,7 +12,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from django.db import close_old_connections
@@ -33,6 +32,7 @@ class Keeper:
         self._thread: threading.Thread | None = None
         self._held: int | None = None
         self._pending = threading.Semaphore(TURNS_AT_ONCE)
+        self._stopping = threading.Event()
 
     def ensure(self) -> bool:
         """The keeper runs; False if another process of this appliance has it."""
@@ -46,6 +46,10 @@ class Keeper:
             log.info("keeper started")
             return True
 
+    def stop(self) -> None:
+        """No further turn begins: the process is about to end."""
+        self._stopping.set()
+
     def _take_lock(self) -> bool:
         if self._held is None:
             file = os.open(self._lock_file(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -58,12 +62,11 @@ class Keeper:
         return True
 
     def _loop(self) -> None:
-        with ThreadPoolExecutor(max_workers=TURNS_AT_ONCE, thread_name_prefix="turn") as pool:
-            while True:
-                started = time.monotonic()
-                if self._pending.acquire(blocking=False):
-                    pool.submit(self._one)
-                time.sleep(max(0.0, started + TURN_SECONDS - time.monotonic()))
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            if self._pending.acquire(blocking=False):
+                threading.Thread(target=self._one, name="turn", daemon=True).start()
+            self._stopping.wait(max(0.0, started + TURN_SECONDS - time.monotonic()))
 
     def _one(self) -> None:
         try:
@@ -71,7 +74,8 @@ class Keeper:
             self._turn()
         except Exception:
             # A turn that fails must not end the turns: the next one derives everything again.
-            log.exception("turn failed")
+            if not self._stopping.is_set():
+                log.exception("turn failed")
         finally:
             close_old_connections()
             self._pending.release()

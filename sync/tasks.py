@@ -67,6 +67,12 @@ def keep_from_the_start(sender: Any, **_: Any) -> None:
         _keeper.ensure()
 
 
+@signals.worker_shutting_down.connect
+def stop_keeping(**_: Any) -> None:
+    """The worker ends: so do the turns."""
+    _keeper.stop()
+
+
 @shared_task(name="sync.pull_data")
 def pull_data(trigger: str) -> None:
     """Pull a data-sync; its `SyncRun` tells how it went."""
