@@ -75,12 +75,5 @@ def leave_logging_to_django(**_: object) -> None:
     """Django has configured logging already; Celery keeps its hands off once somebody listens to this signal."""
 
 
-@signals.worker_ready.connect
-def take_the_first_turn(sender: Any, **_: object) -> None:
-    """The role worker need not wait for the first tick: a primary that has started serves after its first look."""
-    if str(sender.hostname).startswith("role@"):
-        app.send_task("sync.turn", queue="role", expires=5 * TICK_SECONDS)
-
-
 app.add_defaults(configuration)
 app.autodiscover_tasks()
