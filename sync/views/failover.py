@@ -14,6 +14,7 @@ from appliances.models import BackupSettings
 from sync import alerts, relationship, role_changes, tasks
 from sync.errors import EstablishRefused, SyncError
 from sync.forms import BackupSettingsForm, ChangeForm, EstablishForm, suggested_reverse
+from sync.rules import timing
 from sync.situation import Situation, read
 from sync.views import live, steps
 from sync.views.common import ESTABLISH, SWITCH_ROLES, console_page, may, tell, to_page, who
@@ -140,11 +141,14 @@ def backup_settings(request: HttpRequest) -> HttpResponse:
 
 
 def _pair(request: HttpRequest, it: Situation, settings_form: BackupSettingsForm | None = None) -> HttpResponse:
+    form = settings_form or BackupSettingsForm(instance=BackupSettings.load())
     context = {
         "title": "Failover",
         **live.parts(request, it),
         "events": live.latest_events(),
-        "settings_form": settings_form or BackupSettingsForm(instance=BackupSettings.load()),
+        "settings_form": form,
+        "failover_fields": [form["timeout_seconds"], form["connectivity_test_ips"]],
+        "times": timing.derive(form.instance.primary_timeout.total_seconds()),
         "settings_open": settings_form is not None or it.role == Role.BACKUP,
     }
     return render(request, "failover/page.html", context)

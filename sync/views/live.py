@@ -16,7 +16,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from appliances.admin.sites import login_site
-from appliances.choices import SyncStatus
+from appliances.choices import Role, SyncStatus
+from appliances.models import BackupSettings
 from sync import history
 from sync.models import StatusEvent, SyncRun
 from sync.situation import Situation, read
@@ -71,9 +72,25 @@ def parts(request: HttpRequest, it: Situation) -> dict[str, Any]:
         "change_steps": steps.of_change(change, it) if change else steps.of_operation(it) if it.is_busy else [],
         "progress": Progress(it.running_sync, it.now - it.running_sync.started_at) if it.running_sync else None,
         "runs": recent_runs(),
+        **guard(it),
         "may_switch": may(request, SWITCH_ROLES),
         "may_establish": may(request, ESTABLISH),
     }
+
+
+def guard(it: Situation) -> dict[str, Any]:
+    """What the guard of automatic failover says on a backup, clause by clause, and how the test IPs answer."""
+    if it.role != Role.BACKUP:
+        return {}
+    tests = [
+        {"address": address, "how": said.get("how"), "at": _moment(said.get("at"))}
+        for address, said in it.view.tests.get("addresses", {}).items()
+    ]
+    return {"guard": it.view.decision, "tests": tests, "is_automatic": BackupSettings.load().enable_automatic_failover}
+
+
+def _moment(seconds: float | None) -> dt.datetime | None:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC) if seconds else None
 
 
 def shape(it: Situation) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import asdict, replace
 from typing import Any
 
 from django.utils import timezone
@@ -22,7 +23,8 @@ from appliances.models import FailoverRelationship
 from sync import health, history
 from sync.health import Health
 from sync.models import PeerView, RoleChange, RoleJournal, SyncRun
-from sync.peer import identity
+from sync.peer import identity, messages
+from sync.rules.facts import RoleState, header_of
 
 LAG = dt.timedelta(minutes=4)
 
@@ -111,3 +113,31 @@ def swapping() -> RoleChange:
         requested_by="admin",
         step=ChangeStep.FINAL_SYNC,
     )
+
+
+def full_status(state: State, **fields: Any) -> dict[str, Any]:
+    """A whole STATUS of the peer in `state`, as it is kept."""
+    header = header_of(RoleState(state=state, term=4, own_term=4 if state == State.P_ACTIVE else 3, initialised=True))
+    status = messages.Status(
+        header=header,
+        guid="b" * 32,
+        host_name="site2.example.com",
+        site_host_name="support.example.com",
+        product="1.0.0",
+        build=identity.product_build(),
+        schema="s",
+        clock=0.0,
+        free_bytes=2**40,
+        healthy=True,
+        health_message="",
+        backup_operations=True,
+        data_sync_interval=900.0,
+        takeover_after=None,
+        test_ips=[],
+        acknowledged_timeout=None,
+        last_sync_at=None,
+        last_sync_status="",
+        change="",
+        pins=[],
+    )
+    return asdict(replace(status, **fields))
