@@ -8,7 +8,7 @@ export PIP_ROOT_USER_ACTION := ignore
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench
+.PHONY: help run test check bench model
 
 help: ## Say what the commands do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -27,6 +27,9 @@ check: $(VENV)/.installed-dev ## Run what takes less than three minutes: as test
 
 bench: $(VENV)/.installed-dev ## Measure how long a planned swap of roles is felt
 	@$(PY) deploy/bench/switch.py
+
+model: $(VENV)/.installed-dev ## Search all that can happen to a pair of appliances, and for every planted bug
+	@DJANGO_SETTINGS_MODULE=tests.settings $(PY) -m tests.simulation
 
 .PHONY: lint
 lint: $(VENV)/.installed-dev

@@ -22,7 +22,7 @@ from sync.models import PeerView, RoleChange, SyncRun
 from sync.peer import identity, messages
 from sync.peer.client import PeerClient
 from sync.rules import timing
-from sync.rules.due import PROBE_TOTAL_SECONDS, SAME_ROLE_POLL_SECONDS, is_probe_due, probe_interval
+from sync.rules.due import PROBE_TOTAL_SECONDS, SAME_ROLE_POLL_SECONDS, is_probe_due, is_unsettled, probe_interval
 from sync.rules.facts import Header, RoleState, header_of
 
 log = logging.getLogger(__name__)
@@ -227,7 +227,7 @@ def _is_later(asked_at: float, kept: float | None, now: float) -> bool:
 
 
 def _count_same_role(view: PeerView, header: Header, asked_in: RoleState, asked_at: float) -> int:
-    if header.role != asked_in.role or header.op is not None or asked_in.op is not None:
+    if not is_unsettled(asked_in, header):
         view.same_role_polls, view.same_role_boottime = 0, None
         return 0
     last = view.same_role_boottime

@@ -37,7 +37,8 @@ def request(target: Role, *, want_final_sync: bool, without_peer: bool, requeste
     record = RoleChange(
         target_role=target, want_final_sync=want_final_sync, without_peer=without_peer, requested_by=requested_by
     )
-    if peer is not None and peer.state in (BACKUP_STATES if target == Role.BACKUP else PRIMARY_STATES):
+    is_swap = peer is not None and peer.state in (BACKUP_STATES if target == Role.BACKUP else PRIMARY_STATES)
+    if is_swap and not _is_deserted(state, peer):
         return _begin_swap(record, state)
     if peer is None and want_final_sync:
         raise ChangeRefused(
@@ -52,6 +53,12 @@ def request(target: Role, *, want_final_sync: bool, without_peer: bool, requeste
     if target == Role.BACKUP:
         return _become_backup(record, peer, seen.detail)
     return _become_primary(record, peer)
+
+
+def _is_deserted(state: RoleState, peer: Header | None) -> bool:
+    """Whether the peer is a superseded primary with no newer settings than this backup: it has no role to hand over."""
+    is_superseded = peer is not None and peer.state == State.P_SUPERSEDED
+    return is_superseded and state.role == Role.BACKUP and peer is not None and peer.head <= state.head
 
 
 def _begin_swap(record: RoleChange, state: RoleState) -> RoleChange:
@@ -98,6 +105,12 @@ def _become_primary(record: RoleChange, peer: Header | None) -> RoleChange:
     event = e.BecomePrimary(None)
     if peer is not None:
         state = journal.read()
+        if state.role == Role.PRIMARY:
+            # Its own rules would refuse to promote it, after the peer had been demoted for nothing.
+            raise ChangeRefused(
+                f"This appliance is {state.state.label.lower()}.",
+                remedy="Wait until it serves, or press Become Primary on the peer.",
+            )
         term = ballot(state.parity, max(state.term, peer.term))
         reason = f"{record.requested_by} pressed Become Primary"
         try:

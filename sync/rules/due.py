@@ -7,7 +7,7 @@ from enum import Enum
 
 from appliances.choices import OperationKind, Role, State
 from sync.rules import events as e
-from sync.rules.facts import Observation
+from sync.rules.facts import Header, Observation, RoleState
 
 # A primary that has just started does not serve before the peer has answered: each second counts.
 CONFIRMING_PROBE_INTERVAL_SECONDS = 1.0
@@ -107,6 +107,17 @@ def why_change_is_over(seen: Observation) -> str:
     if seen.state.role == Role.PRIMARY and not is_known and seen.change_age >= CHANGE_SECONDS:
         return "The backup has given it up."
     return ""
+
+
+def is_unsettled(state: RoleState, peer: Header) -> bool:
+    """Whether a look found a pair that no running operation explains: both in one role, or nobody to serve.
+
+    The second is a superseded primary beside a backup, which row 25 ends.
+    """
+    if state.op is not None or peer.op is not None:
+        return False
+    is_deserted = state.state == State.P_SUPERSEDED and peer.role == Role.BACKUP
+    return is_deserted or peer.role == state.role
 
 
 def is_grant_to_be_repeated(seen: Observation) -> bool:

@@ -84,6 +84,14 @@ with journal.locked() as held:
     held.state = replace(held.state, initialised=True)
 """
 
+AHEAD = """
+from sync import journal
+from dataclasses import replace
+from sync.rules.facts import Head
+with journal.locked() as held:
+    held.state = replace(held.state, head=Head(held.state.term, 9))
+"""
+
 
 @pytest.fixture(scope="module")
 def boxes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Box, Box]]:
@@ -247,3 +255,44 @@ def test_an_old_primary_that_meets_a_higher_term_stops_and_steps_down(pair: tupl
     assert states(pair) == ("p_superseded", "p_active")
     begin(primary, "BACKUP")
     assert states(pair) == ("b_idle", "p_active")
+
+
+POLL_AGAIN = """
+from sync.models import PeerView
+PeerView.objects.update(same_role_boottime=None)
+"""
+
+
+def forsake(primary: Box, backup: Box) -> None:
+    """The backup takes the role alone and gives it back while the old primary, superseded, answers."""
+    primary.stop_web()
+    begin(backup, "PRIMARY")
+    primary.start()
+    primary.run(LOOK)
+    begin(backup, "BACKUP")
+
+
+def test_a_superseded_primary_serves_again_when_the_peer_has_no_newer_settings(pair: tuple[Box, Box]) -> None:
+    primary, backup = pair
+    forsake(primary, backup)
+    assert states(pair) == ("p_superseded", "b_idle")
+    primary.run(AHEAD)
+    for _ in range(2):
+        primary.run(LOOK)
+        primary.run(POLL_AGAIN)
+    assert states(pair) == ("p_active", "b_idle")
+
+
+def test_a_backup_with_newer_settings_takes_the_role_of_a_superseded_primary(pair: tuple[Box, Box]) -> None:
+    primary, backup = pair
+    forsake(primary, backup)
+    begin(backup, "PRIMARY")
+    assert states(pair) == ("b_idle", "p_active")
+
+
+def test_a_primary_that_does_not_serve_demotes_nobody_for_nothing(pair: tuple[Box, Box]) -> None:
+    primary, backup = pair
+    forsake(primary, backup)
+    before = backup.run("from sync import journal; result = journal.read().term")
+    assert "superseded" in refused(primary, "PRIMARY")
+    assert backup.run("from sync import journal; result = journal.read().term") == before

@@ -10,7 +10,7 @@ import pytest
 from appliances.choices import OperationKind, State
 from sync.rules import due
 from sync.rules import events as e
-from sync.rules.facts import Observation, Operation, RoleState
+from sync.rules.facts import Observation, Operation, RoleState, header_of
 
 NOW = dt.datetime(2026, 11, 22, 9, tzinfo=dt.UTC)
 MINUTE = dt.timedelta(minutes=1)
@@ -144,3 +144,24 @@ def test_a_swap_that_nobody_drives_is_taken_up_again_by_the_backup() -> None:
     assert due.work_due(abandoned) == [due.Work.DRIVE_ROLE_CHANGE]
     assert due.work_due(replace(abandoned, is_driven=True)) == []
     assert due.work_due(in_state(State.P_ACTIVE, change="c1")) == []
+
+
+SUPERSEDED = RoleState(state=State.P_SUPERSEDED, own_term=0, term=1)
+
+
+@pytest.mark.parametrize(
+    ("state", "peer", "is_unsettled"),
+    [
+        (RoleState(state=State.P_ACTIVE), RoleState(state=State.P_ACTIVE), True),
+        (RoleState(state=State.B_IDLE), RoleState(state=State.B_IDLE), True),
+        (SUPERSEDED, RoleState(state=State.B_IDLE), True),
+        (RoleState(state=State.P_ACTIVE), RoleState(state=State.B_IDLE), False),
+        (RoleState(state=State.B_IDLE), SUPERSEDED, False),
+        (SUPERSEDED, RoleState(state=State.B_YIELDED, op=OP), False),
+    ],
+    ids=str,
+)
+def test_a_pair_is_unsettled_with_one_role_on_both_or_with_nobody_to_serve(
+    state: RoleState, peer: RoleState, *, is_unsettled: bool
+) -> None:
+    assert due.is_unsettled(state, header_of(peer)) is is_unsettled

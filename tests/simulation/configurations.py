@@ -1,0 +1,33 @@
+"""What is searched: how much of each thing may happen. `QUICK` is searched by every run of the tests."""
+
+from __future__ import annotations
+
+from tests.simulation.search import Configuration
+
+QUICK = (
+    Configuration("swap", {"swap": 1, "crash": 1, "cancel": 1, "write": 1, "sync": 1}),
+    Configuration("swap, late effects", {"swap": 1, "crash": 1}, defers=True),
+    Configuration("swap and STATUS", {"swap": 1, "cancel": 1, "status": 1}),
+    Configuration("two swaps", {"swap": 2, "crash": 1}),
+    Configuration("first data-sync", {"swap": 1, "crash": 1, "write": 1, "sync": 1}, is_synchronised=False),
+    Configuration("swap and take-over", {"swap": 1, "promote": 1, "force": 1, "crash": 1, "write": 1}),
+    Configuration("swap, take-over, STATUS", {"swap": 1, "promote": 1, "status": 1}),
+    Configuration("swap and conflict", {"swap": 1, "fix": 1}),
+    Configuration("take-over", {"promote": 1, "status": 2, "write": 1, "record": 1, "crash": 1}),
+    Configuration("take-over and data-sync", {"promote": 1, "force": 1, "status": 1, "write": 1, "sync": 1}),
+    Configuration("superseded, then alone", {"promote": 1, "force": 1, "status": 3}),
+    Configuration("both primary", {"promote": 1, "fix": 2, "status": 1}),
+    Configuration("both backup", {"force": 1, "fix": 1, "status": 2}),
+)
+
+LONG = (
+    Configuration("swap, all at once", {"swap": 1, "crash": 1, "cancel": 1, "write": 1, "record": 1, "sync": 1}),
+    Configuration("both primary, restarts", {"promote": 1, "fix": 2, "crash": 1, "status": 1}),
+    Configuration("planned", {"swap": 2, "crash": 1, "write": 1, "record": 1, "sync": 1}),
+    Configuration("planned, late effects", {"swap": 1, "cancel": 1, "status": 1, "crash": 1}, defers=True),
+    Configuration("planned and STATUS", {"swap": 1, "cancel": 1, "status": 1, "crash": 1, "write": 1}),
+    Configuration("take-overs", {"promote": 2, "force": 1, "status": 1, "write": 1, "sync": 1, "crash": 1}),
+    Configuration("take-over, data", {"promote": 1, "write": 2, "record": 2, "sync": 2, "status": 1, "crash": 1}),
+    Configuration("swap, take-over, conflict", {"swap": 1, "promote": 1, "fix": 1}),
+    Configuration("conflicts", {"promote": 1, "force": 1, "fix": 2, "status": 1, "sync": 1}),
+)
