@@ -10,6 +10,7 @@ grants; whoever sees a higher term than its own stops serving. Rows are named by
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from appliances.choices import State
@@ -43,8 +44,16 @@ def learn(state: RoleState, term: int) -> RoleState:
     return replace(state, term=term) if term > state.term else state
 
 
-def handle(state: RoleState, event: e.Event) -> Result:
+def handle(
+    state: RoleState,
+    event: e.Event,
+    *,
+    table: tuple[Edge, ...] = TABLE,
+    learn: Callable[[RoleState, int], RoleState] = learn,
+) -> Result:
     """What the appliance becomes and does when `event` happens in `state`.
+
+    The product gives neither `table` nor `learn`: tests plant faults with them, to show that a search finds them.
 
     Raises:
         UnknownEdge: the table has no row for this state and event.
@@ -58,7 +67,7 @@ def handle(state: RoleState, event: e.Event) -> Result:
         if state.state in SUPERSEDED.states and state.own_term < state.term:
             state, effects = SUPERSEDED.action(state, event)
             edges = (SUPERSEDED,)
-    candidates = [edge for edge in TABLE if state.state in edge.states and isinstance(event, edge.event)]
+    candidates = [edge for edge in table if state.state in edge.states and isinstance(event, edge.event)]
     if not candidates:
         unknown = UnknownEdge(state.state, event)
         if state == before:

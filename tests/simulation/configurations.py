@@ -18,16 +18,20 @@ QUICK = (
     Configuration("superseded, then alone", {"promote": 1, "force": 1, "status": 3}),
     Configuration("both primary", {"promote": 1, "fix": 2, "status": 1}),
     Configuration("both backup", {"force": 1, "fix": 1, "status": 2}),
+    Configuration("automatic", {"auto": 1, "isolate": 1, "swap": 1}),
+    Configuration("automatic, data", {"auto": 2, "status": 1, "write": 1, "sync": 1, "record": 1}),
+    Configuration("automatic, conflict", {"auto": 1, "isolate": 1, "fix": 1}),
+    Configuration("automatic, serve again", {"auto": 1, "serve": 1, "status": 2}),
 )
 
 LONG = (
     Configuration("swap, all at once", {"swap": 1, "crash": 1, "cancel": 1, "write": 1, "record": 1, "sync": 1}),
     Configuration("both primary, restarts", {"promote": 1, "fix": 2, "crash": 1, "status": 1}),
-    Configuration("planned", {"swap": 2, "crash": 1, "write": 1, "record": 1, "sync": 1}),
+    Configuration("planned", {"swap": 2, "crash": 1, "write": 1, "sync": 1}),
     Configuration("planned, late effects", {"swap": 1, "cancel": 1, "status": 1, "crash": 1}, defers=True),
     Configuration("planned and STATUS", {"swap": 1, "cancel": 1, "status": 1, "crash": 1, "write": 1}),
-    Configuration("take-overs", {"promote": 2, "force": 1, "status": 1, "write": 1, "sync": 1, "crash": 1}),
+    Configuration("take-overs", {"promote": 2, "force": 1, "write": 1, "sync": 1, "crash": 1}),
     Configuration("take-over, data", {"promote": 1, "write": 2, "record": 2, "sync": 2, "status": 1, "crash": 1}),
     Configuration("swap, take-over, conflict", {"swap": 1, "promote": 1, "fix": 1}),
-    Configuration("conflicts", {"promote": 1, "force": 1, "fix": 2, "status": 1, "sync": 1}),
+    Configuration("conflicts", {"promote": 1, "force": 1, "fix": 1, "status": 1, "sync": 1}),
 )

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from appliances.choices import Role, State
 from sync.rules import actions as do
 from sync.rules import events as e
+from sync.rules.edge import Edge
 from sync.rules.effects import SendGrant
 from sync.rules.facts import Head, RoleState
 from sync.rules.snapshot import Refusal, may_apply
-from sync.rules.table import TABLE, Edge
+from sync.rules.table import TABLE
 from tests.simulation.node import Rules
 from tests.simulation.search import Configuration, Report, Search
 

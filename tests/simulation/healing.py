@@ -9,6 +9,7 @@ from collections import deque
 
 from appliances.choices import State
 from sync.rules import due
+from sync.rules import events as e
 from sync.rules.facts import PRIMARY_STATES, Observation
 from tests.simulation import moves
 from tests.simulation.flows import Flows, Step
@@ -77,6 +78,8 @@ class Healing:
 
     def _turn(self, pair: Pair, side: int) -> None:
         self._do(pair, side, moves.ask(pair[side], 99))
+        if pair[side].role.state == State.B_PROMOTING:  # the guard does not hold any more: the peer answers
+            self._do(pair, side, self._flows.happen(pair[side], e.TakeoverAborted("the peer answers")))
         seen = _observe(pair, side)
         for event in due.events_due(seen):
             self._do(pair, side, self._flows.happen(pair[side], event))
@@ -130,6 +133,8 @@ def _observe(pair: Pair, side: int) -> Observation:
         failures=0,
         peer_op=peer.op,
         is_grant_alerted=True,
+        boot_seconds=30.0,
+        hears_test_ip=True,
         peer_change=str(peer.change.number) if peer.change else "",
         change=str(node.change.number) if node.change else "",
         change_age=LONG_AGO,

@@ -128,4 +128,19 @@ def late_effects(flows: Flows, node: Node, left: Budgets) -> Iterator[Move]:
         yield "carry out what waited", Step(node._replace(pending=()), sent), ""
 
 
-ALL: tuple[Maker, ...] = (users, operators, turns, workers, restarts, late_effects)
+def by_itself(flows: Flows, node: Node, left: Budgets) -> Iterator[Move]:
+    """Automatic failover: the guard holds at any moment, a primary finds itself cut off or unwell at any moment."""
+    state = node.role.state
+    if left.get("auto") and state in (State.B_IDLE, State.B_YIELDED):
+        yield "begin a take-over", flows.happen(node, e.TakeoverDue("silence")), "auto"
+    if state == State.B_PROMOTING:
+        yield "take over", flows.happen(node, e.TakeoverConfirmed("silence")), ""
+        yield "leave the take-over", flows.happen(node, e.TakeoverAborted("it answers")), ""
+    if left.get("isolate") and state in (State.P_ACTIVE, State.P_DRAINING):
+        for event in (e.Isolated(72.0), e.Unwell("no portal"), e.LeaseRanOut("it stood still")):
+            yield f"stop serving: {type(event).__name__}", flows.happen(node, event), "isolate"
+    if left.get("serve") and state in (State.P_SUPERSEDED, State.P_UNCONFIRMED):
+        yield "press Serve again without the peer", flows.happen(node, e.ServeAgain(None)), "serve"
+
+
+ALL: tuple[Maker, ...] = (users, operators, by_itself, turns, workers, restarts, late_effects)

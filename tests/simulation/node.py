@@ -9,17 +9,18 @@ from typing import NamedTuple
 from appliances.choices import State
 from sync.rules import events as e
 from sync.rules import role
+from sync.rules.edge import Edge
 from sync.rules.effects import Effect
 from sync.rules.facts import Head, Operation, RoleState
 from sync.rules.role import UnknownEdge, handle
 from sync.rules.snapshot import Refusal, may_apply
-from sync.rules.table import TABLE, Edge
+from sync.rules.table import TABLE
 from tests.simulation.letters import OpId, Question
 
 # As `sync.act` keeps the record of a role change.
 COMPLETING_ROWS = frozenset({"11", "14", "14 late"})
 CANCELLING_ROWS = frozenset({"2", "6", "9", "15", "16", "18", "22", "26", "27", "28", "29"})
-ALONE_ROWS = frozenset({"16", "18"})
+ALONE_ROWS = frozenset({"16", "18", "20", "31"})
 POLLS_COUNTED = 2
 
 Stands = tuple[State, Operation | None, int]
@@ -73,7 +74,7 @@ class Node(NamedTuple):
     """One appliance. Sets of settings, recordings, ended changes and owned terms are bit masks.
 
     Durable: everything down to `is_alone`; the rest is lost in a restart. `owned` (terms that it has owned) and
-    `is_alone` (an operator promoted or demoted it without its peer) are seen by the checker alone.
+    `is_alone` (it was promoted or demoted without its peer) are seen by the checker alone.
     """
 
     side: int
