@@ -27,10 +27,10 @@ QUICK = (
 LONG = (
     Configuration("swap, all at once", {"swap": 1, "crash": 1, "cancel": 1, "write": 1, "record": 1, "sync": 1}),
     Configuration("both primary, restarts", {"promote": 1, "fix": 2, "crash": 1, "status": 1}),
-    Configuration("planned", {"swap": 2, "crash": 1, "write": 1, "sync": 1}),
+    Configuration("planned", {"swap": 2, "crash": 1, "write": 1}),
     Configuration("planned, late effects", {"swap": 1, "cancel": 1, "status": 1, "crash": 1}, defers=True),
     Configuration("planned and STATUS", {"swap": 1, "cancel": 1, "status": 1, "crash": 1, "write": 1}),
-    Configuration("take-overs", {"promote": 2, "force": 1, "write": 1, "sync": 1, "crash": 1}),
+    Configuration("take-overs", {"promote": 2, "force": 1, "status": 1, "write": 1, "sync": 1}),
     Configuration("take-over, data", {"promote": 1, "write": 2, "record": 2, "sync": 2, "status": 1, "crash": 1}),
     Configuration("swap, take-over, conflict", {"swap": 1, "promote": 1, "fix": 1}),
     Configuration("conflicts", {"promote": 1, "force": 1, "fix": 1, "status": 1, "sync": 1}),
