@@ -76,6 +76,7 @@ ENDPOINTS = by_path(
     Endpoint(messages.Cancel, role_changes.answer_cancel),
     Endpoint(messages.Demote, role_changes.answer_demote),
     Endpoint(messages.Promote, role_changes.answer_promote),
+    Endpoint(messages.EvidenceRequest, role_changes.answer_evidence),
     Endpoint(messages.Break, relationship.answer_break, needs_sender=True),
     Endpoint(Confirm, relationship.answer_confirm, from_strangers=True),
     Endpoint(PullBegin, export.begin),

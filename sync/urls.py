@@ -11,6 +11,7 @@ failover_patterns = [
     path("sync-now/", failover.sync_now, name="sync-now"),
     path("role-change/", failover.change_role, name="role-change"),
     path("role-change/cancel/", failover.cancel, name="cancel"),
+    path("fix/", failover.fix, name="fix"),
     path("break/", failover.break_relationship, name="break"),
     path("backup-settings/", failover.backup_settings, name="backup-settings"),
 ]

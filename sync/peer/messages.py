@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, ClassVar, TypeVar
 
 from sync.errors import PeerMisbehaved
+from sync.rules.conflict import Evidence
 from sync.rules.facts import Head, Header
 
 PROTOCOL = "peer-v1"
@@ -195,6 +196,22 @@ class Promote(Message):
     header: Header
     new_term: int
     reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class EvidenceRequest(Message):
+    """Fix This Error was pressed: say what speaks for you as primary."""
+
+    path: ClassVar[str] = "evidence"
+    header: Header
+
+
+@dataclasses.dataclass(frozen=True)
+class EvidenceReply(Message):
+    """What speaks for the answering appliance."""
+
+    header: Header
+    evidence: Evidence
 
 
 @dataclasses.dataclass(frozen=True)

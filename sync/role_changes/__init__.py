@@ -19,12 +19,15 @@ from sync.role_changes.answers import (
     answer_swap_wish,
 )
 from sync.role_changes.drive import drive, is_driven
+from sync.role_changes.fix import Proposal, answer_evidence, fix, propose
 from sync.role_changes.record import end_if_over, has, look, running, take_in, wait
 from sync.role_changes.requests import cancel, request
 
 __all__ = [
+    "Proposal",
     "answer_cancel",
     "answer_demote",
+    "answer_evidence",
     "answer_grant",
     "answer_handover",
     "answer_promote",
@@ -34,9 +37,11 @@ __all__ = [
     "cancel",
     "drive",
     "end_if_over",
+    "fix",
     "has",
     "is_driven",
     "look",
+    "propose",
     "request",
     "running",
     "take_in",

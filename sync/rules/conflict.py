@@ -1,6 +1,6 @@
 """Fix This Error: which of two appliances is to be primary. Pure, symmetric, total.
 
-Source: role protocol, section 2.7. The first criterion that separates the two decides.
+The first criterion that separates the two decides. Where users are comes before whose settings are newer.
 """
 
 from __future__ import annotations
@@ -14,19 +14,17 @@ INITIALISED = "initialised"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one appliance says of itself. `newest_session` is (term, seq) of the newest session start it holds.
+    """What one appliance says of itself.
 
-    `has_site_name`: the public name resolves, for both appliances, to this one's address and not to the other's.
+    `has_site_name`: the public name of the site resolves there to that appliance's own address and not to the other's.
+    `is_normal_primary`: it was the primary when the relationship was established.
     """
 
     guid: str
-    holds_shared_ip: bool
     has_site_name: bool
     initialised: bool
     head: Head
     own_term: int
-    clients: int
-    newest_session: tuple[int, int]
     is_normal_primary: bool
 
 
@@ -42,13 +40,10 @@ class Choice:
 
 
 _CRITERIA: tuple[tuple[str, str], ...] = (
-    ("holds_shared_ip", "it alone holds the shared IP address"),
     ("has_site_name", "the site's public name leads to it"),
     (INITIALISED, "the other has never completed a data-sync"),
     ("head", "it has the newer settings"),
     ("own_term", "it was made primary last"),
-    ("clients", "more clients are connected to it"),
-    ("newest_session", "it holds the newest session"),
     ("is_normal_primary", "it is the normal primary"),
 )
 

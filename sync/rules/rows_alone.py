@@ -128,6 +128,23 @@ ALONE: tuple[Edge, ...] = (
         Severity.WARNING,
     ),
     Edge(
+        "27 stays",
+        PRIMARY_STATES,
+        e.BecomePrimary,
+        State.P_ACTIVE,
+        "Both appliances were primary; this one stays primary, with a new term.",
+        do.promote_after_demotion,
+        (
+            (lambda _, ev: ev.peer is not None and ev.peer.state in BACKUP_STATES, "The peer is not backup."),
+            (lambda s, ev: s.op is None and ev.peer.op is None, "An operation is running on one of the appliances."),
+            (
+                lambda s, ev: ev.demoted_for is not None and ev.demoted_for > s.own_term and ev.demoted_for >= s.term,
+                "The peer has not acknowledged that it is backup.",
+            ),
+        ),
+        Severity.WARNING,
+    ),
+    Edge(
         "18",
         BACKUP_STATES,
         e.BecomePrimary,
@@ -208,6 +225,21 @@ ALONE: tuple[Edge, ...] = (
         "The peer became backup and handed the primary role to this appliance.",
         do.promote_told,
         (
+            (lambda s, ev: ev.new_term > s.term, "A term as high is known here already."),
+            (lambda s, ev: ev.new_term % 2 == s.parity, "That term belongs to the other appliance."),
+        ),
+        Severity.WARNING,
+    ),
+    Edge(
+        "29 stays",
+        PRIMARY_STATES,
+        e.PromoteReceived,
+        State.P_ACTIVE,
+        "The peer became backup; this appliance stays primary, with a new term.",
+        do.promote_told,
+        (
+            (lambda s, ev: s.op is None, "An operation is running."),
+            (lambda _, ev: ev.header.state in BACKUP_STATES, "The peer is not backup."),
             (lambda s, ev: ev.new_term > s.term, "A term as high is known here already."),
             (lambda s, ev: ev.new_term % 2 == s.parity, "That term belongs to the other appliance."),
         ),

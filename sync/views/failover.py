@@ -110,6 +110,26 @@ def cancel(request: HttpRequest) -> HttpResponse:
     return to_page()
 
 
+@console_page(SWITCH_ROLES)
+@require_http_methods(["GET", "POST"])
+def fix(request: HttpRequest) -> HttpResponse:
+    """Fix This Error: first the evidence and what will happen, then, confirmed, one primary and one backup."""
+    it = read()
+    if it is None:
+        return to_page()
+    try:
+        if request.method == "GET":
+            proposal = role_changes.propose()
+            context = {"title": "Fix This Error", "it": it, "proposal": proposal, "rows": steps.evidence(proposal)}
+            return render(request, "failover/confirm_fix.html", context)
+        change = role_changes.fix(who(request))
+        messages.success(request, f"The conflict is resolved. {change.reason}")
+        tasks.sync_now(who(request))
+    except SyncError as error:
+        tell(request, error)
+    return to_page()
+
+
 @console_page(ESTABLISH)
 @require_http_methods(["GET", "POST"])
 def break_relationship(request: HttpRequest) -> HttpResponse:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, EstablishStep, OperationKind, Role
 from sync.errors import EstablishRefused
 from sync.models import RoleChange
+from sync.role_changes import Proposal
+from sync.rules.facts import Head
 from sync.situation import Situation, ago
 
 SYNC_STEPS = (ChangeStep.FIRST_SYNC, ChangeStep.FINAL_SYNC)
@@ -144,3 +146,36 @@ def _who_does(step: ChangeStep, change: RoleChange, it: Situation) -> str:
         ChangeStep.YIELDED: old,
         ChangeStep.PROMOTED: new,
     }[step]
+
+
+EVIDENCE_NAMES = {
+    "has_site_name": "The site's name leads to it",
+    "initialised": "Has completed a data-sync, or was the first primary",
+    "head": "Version of its settings (term.changes)",
+    "own_term": "Its last term as primary",
+    "is_normal_primary": "Normal primary",
+}
+
+
+@dataclass(frozen=True)
+class EvidenceRow:
+    """One line of evidence of Fix This Error; `decides` marks the criterion that separates the two."""
+
+    name: str
+    own: str
+    peer: str
+    decides: bool
+
+
+def evidence(it: Proposal) -> list[EvidenceRow]:
+    """The evidence of both appliances, in the order in which it is looked at."""
+    return [
+        EvidenceRow(words, _plain(getattr(it.own, name)), _plain(getattr(it.peer, name)), name == it.choice.criterion)
+        for name, words in EVIDENCE_NAMES.items()
+    ]
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value.term}.{value.seq}" if isinstance(value, Head) else str(value)

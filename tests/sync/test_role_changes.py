@@ -296,3 +296,40 @@ def test_a_primary_that_does_not_serve_demotes_nobody_for_nothing(pair: tuple[Bo
     before = backup.run("from sync import journal; result = journal.read().term")
     assert "superseded" in refused(primary, "PRIMARY")
     assert backup.run("from sync import journal; result = journal.read().term") == before
+
+
+FIX = "from sync import role_changes; result = role_changes.fix('anna').reason"
+BE_PRIMARY_TOO = """
+from dataclasses import replace
+from sync import journal
+from appliances.choices import State
+with journal.locked() as held:
+    held.state = replace(held.state, state=State.P_ACTIVE, term=1, own_term=1)
+"""
+
+
+@pytest.mark.parametrize("presser", [0, 1], ids=["pressed on the first", "pressed on the second"])
+def test_fix_this_error_makes_one_of_two_backups_primary(pair: tuple[Box, Box], presser: int) -> None:
+    primary, backup = pair
+    backup.stop_web()
+    begin(primary, "BACKUP", without_peer=True)
+    backup.start()
+    pair[presser].run(FIX)
+    assert states(pair) == ("p_active", "b_idle")
+
+
+@pytest.mark.parametrize("presser", [0, 1], ids=["pressed on the first", "pressed on the second"])
+def test_fix_this_error_leaves_one_of_two_primaries(pair: tuple[Box, Box], presser: int) -> None:
+    _, backup = pair
+    backup.run(BE_PRIMARY_TOO)
+    pair[presser].run(FIX)
+    assert sorted(states(pair)) == ["b_idle", "p_active"]
+    for box in pair:
+        box.run(LOOK)
+    assert sorted(states(pair)) == ["b_idle", "p_active"]
+
+
+def test_without_a_conflict_there_is_nothing_to_fix(pair: tuple[Box, Box]) -> None:
+    answer = pair[0].try_run(FIX)
+    assert "no conflict" in answer["text"]
+    assert states(pair) == ("p_active", "b_idle")

@@ -458,3 +458,17 @@ def test_a_peer_that_refuses_is_not_said_to_be_silent(admin: Client) -> None:
     html = admin.get(PAGE).content.decode()
     assert "does not agree" in html
     assert "does not answer</span>" not in html
+
+
+def test_a_conflict_offers_fix_this_error_to_those_who_may_switch_roles(admin: Client) -> None:
+    pair.conflict()
+    page = admin.get(PAGE).content.decode()
+    assert "Fix This Error" in page
+    assert f"{PAGE}fix/" in page
+
+
+def test_fix_this_error_says_why_not_when_the_peer_cannot_be_asked(admin: Client) -> None:
+    pair.conflict()
+    pair.silent()
+    for response in (admin.get(PAGE + "fix/", follow=True), admin.post(PAGE + "fix/", follow=True)):
+        assert "The peer cannot be asked" in response.content.decode()

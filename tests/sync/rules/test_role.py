@@ -107,6 +107,13 @@ TAKEN = [
         e.BecomePrimary(header_of(replace(PRIMARY, state=State.B_IDLE, term=1)), demoted_for=1),
         State.P_ACTIVE,
     ),
+    (
+        "27 stays",
+        PRIMARY,
+        e.BecomePrimary(header_of(replace(TAKEN_OVER, state=State.B_IDLE, term=2)), demoted_for=2),
+        State.P_ACTIVE,
+    ),
+    ("29 stays", PRIMARY, e.PromoteReceived(header_of(replace(BACKUP, term=0)), 2), State.P_ACTIVE),
     ("28", PRIMARY, e.DemoteReceived(header_of(BACKUP), 1), State.B_IDLE),
     ("29", BACKUP, e.PromoteReceived(header_of(replace(PRIMARY, state=State.B_IDLE)), 1), State.P_ACTIVE),
 ]

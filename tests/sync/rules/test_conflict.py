@@ -1,0 +1,58 @@
+"""Fix This Error decides for every pair of evidence, the same from both sides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync.rules.conflict import Evidence, decide
+from sync.rules.facts import Head
+
+heads = st.builds(Head, st.integers(-1, 3), st.integers(0, 3))
+
+
+def evidence(guid: str) -> st.SearchStrategy[Evidence]:
+    return st.builds(
+        Evidence,
+        guid=st.just(guid),
+        has_site_name=st.booleans(),
+        initialised=st.booleans(),
+        head=heads,
+        own_term=st.integers(-1, 4),
+        is_normal_primary=st.booleans(),
+    )
+
+
+@given(evidence("a"), evidence("b"))
+def test_both_sides_name_the_same_appliance(one: Evidence, other: Evidence) -> None:
+    choice = decide(one, other)
+    assert choice == decide(other, one)
+    assert {choice.winner, choice.loser} == {"a", "b"}
+    assert choice.sentence
+
+
+@given(evidence("a"), evidence("b"))
+def test_an_appliance_that_never_synchronised_does_not_win_against_one_that_has(one: Evidence, other: Evidence) -> None:
+    by_guid = {"a": one, "b": other}
+    choice = decide(one, other)
+    assert by_guid[choice.winner].initialised or not by_guid[choice.loser].initialised
+
+
+@given(evidence("a"), evidence("b"))
+def test_older_settings_of_the_winner_are_told(one: Evidence, other: Evidence) -> None:
+    by_guid = {"a": one, "b": other}
+    choice = decide(one, other)
+    assert choice.winner_has_older_settings == (by_guid[choice.winner].head < by_guid[choice.loser].head)
+
+
+def test_the_criteria_count_in_their_order() -> None:
+    base = Evidence("a", has_site_name=False, initialised=True, head=Head(1, 1), own_term=1, is_normal_primary=False)
+    other = replace(base, guid="b")
+    assert decide(base, replace(other, has_site_name=True, head=Head(0, 0))).winner == "b"
+    assert decide(replace(base, initialised=False), other).criterion == "initialised"
+    assert decide(replace(base, head=Head(1, 2), own_term=0), other).criterion == "head"
+    assert decide(replace(base, own_term=3), replace(other, is_normal_primary=True)).winner == "a"
+    assert decide(base, replace(other, is_normal_primary=True)).criterion == "is_normal_primary"
+    assert decide(base, other).criterion == "guid"
