@@ -32,7 +32,9 @@ _STEP_OF_ROW: dict[str, tuple[ChangeStep, ChangeStatus]] = {
     "14": (ChangeStep.PROMOTED, ChangeStatus.COMPLETED),
     "14 late": (ChangeStep.PROMOTED, ChangeStatus.COMPLETED),
 }
-_CANCELLING_ROWS = frozenset({"2", "6", "9", "15", "16", "18", "22", "26", "27", "28", "29"})
+_CANCELLING_ROWS = frozenset(
+    {"2", "2 lease", "6", "7", "7b", "9", "12b", "15", "16", "18", "20", "22", "26", "27", "28", "29", "30", "31"}
+)
 
 
 @dataclass(frozen=True)

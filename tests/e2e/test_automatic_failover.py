@@ -32,7 +32,7 @@ CLAUSES = "SELECT decision FROM sync_peerview"
 @pytest.fixture
 def pair(folder: Path, request: pytest.FixtureRequest) -> Iterator[LivePair]:
     """site1 is primary, site2 its backup."""
-    with established_pair(folder / str(hash(request.node.name)), port=9773) as pair:
+    with established_pair(folder / request.node.name[:20], port=9773) as pair:
         yield pair
 
 

@@ -19,7 +19,9 @@ from tests.simulation.letters import OpId, Question
 
 # As `sync.act` keeps the record of a role change.
 COMPLETING_ROWS = frozenset({"11", "14", "14 late"})
-CANCELLING_ROWS = frozenset({"2", "6", "9", "15", "16", "18", "22", "26", "27", "28", "29"})
+CANCELLING_ROWS = frozenset(
+    {"2", "2 lease", "6", "7", "7b", "9", "12b", "15", "16", "18", "20", "22", "26", "27", "28", "29", "30", "31"}
+)
 ALONE_ROWS = frozenset({"16", "18", "20", "31"})
 POLLS_COUNTED = 2
 
