@@ -11,11 +11,12 @@ import logging
 import shlex
 import subprocess
 from dataclasses import asdict, replace
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
-from appliances.choices import Role, Severity, State
+from appliances.choices import ProbeOutcome, Role, Severity, State
 from appliances.models import BackupSettings
 from sync import act, health, history, journal, probes
 from sync.models import PeerView, StatusEvent
@@ -84,7 +85,7 @@ def _watch_the_primary(pulse: Pulse, state: RoleState, times: timing.Timing) -> 
     decision = takeover.judge(facts)
     as_if_armed = replace(facts, automatic_failover=True, is_timeout_acknowledged=True)
     shadow = None if wishes.enable_automatic_failover else takeover.judge(as_if_armed)
-    _keep(decision, shadow, facts)
+    _keep(decision, shadow)
     if decision.verdict == Verdict.TAKE_OVER:
         _take_over(pulse, times, decision)
     elif state.state == State.B_PROMOTING:
@@ -124,19 +125,22 @@ def _since(moment: float | None, now: float) -> float | None:
     return now - moment if moment is not None and moment <= now else None
 
 
-def _keep(decision: Decision, shadow: Decision | None, facts: TakeoverFacts) -> None:
+def _keep(decision: Decision, shadow: Decision | None) -> None:
     """Keep the verdict for the page, and tell of every change of it in Status History."""
     view = PeerView.load()
     before = view.decision or {}
-    kept = {
+    kept: dict[str, Any] = {
         "verdict": decision.verdict.value,
         "reason": decision.reason,
         "seconds_left": decision.seconds_left,
         "clauses": [asdict(clause) for clause in decision.clauses],
-        SHADOW: shadow.verdict.value if shadow else "",
     }
-    PeerView.objects.filter(pk=1).update(decision=kept)
     was, would = before.get("verdict", Verdict.HOLD.value), before.get(SHADOW, "")
+    # What it would have done stands until the primary has answered again, whatever else speaks against it by then.
+    is_back = view.outcome == ProbeOutcome.ANSWERED
+    is_standing = would == Verdict.TAKE_OVER.value and not is_back
+    kept[SHADOW] = would if is_standing else shadow.verdict.value if shadow else ""
+    PeerView.objects.filter(pk=1).update(decision=kept)
     if decision.verdict == Verdict.COUNT_DOWN and was == Verdict.HOLD.value:
         sentence = f"The primary is silent. This appliance takes over in {decision.seconds_left or 0:.0f} s."
         history.record("failover.count_down", sentence, severity=Severity.WARNING, evidence=decision.evidence)
@@ -145,7 +149,7 @@ def _keep(decision: Decision, shadow: Decision | None, facts: TakeoverFacts) -> 
     if shadow is not None and shadow.verdict == Verdict.TAKE_OVER and would != Verdict.TAKE_OVER.value:
         sentence = "Automatic failover is off. It would have taken over now."
         history.record("failover.shadow", sentence, severity=Severity.WARNING, evidence=shadow.evidence)
-    if shadow is not None and would == Verdict.TAKE_OVER.value and facts.failures == 0:
+    if shadow is not None and would == Verdict.TAKE_OVER.value and is_back:
         history.record("failover.shadow_over", "The primary is back; a take-over would have been needless by now.")
 
 

@@ -7,7 +7,7 @@ import datetime as dt
 from django.conf import settings
 from django.utils import timezone
 
-from appliances.choices import Role
+from appliances.choices import Role, SyncStatus
 from appliances.models import BackupSettings, FailoverRelationship
 from sync import journal, probes
 from sync.models import PeerView, RoleChange, RoleJournal, StatusEvent, SyncRun
@@ -48,5 +48,6 @@ def _is_sync_due(relationship: FailoverRelationship) -> bool:
         established_at=relationship.established_at,
         last_started_at=last.started_at if last else None,
         interval=wishes.data_sync_interval,
+        has_failed=last is not None and last.status in (SyncStatus.FAILED, SyncStatus.CANCELLED),
         first_delay=dt.timedelta(seconds=settings.FIRST_SYNC_DELAY_SECONDS),
     )

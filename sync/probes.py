@@ -139,9 +139,7 @@ def ask_test_ips_if_due() -> None:
 
 def forget_failures() -> None:
     """What was seen before this appliance stood still counts no more: the peer is silent from now on, if it is."""
-    PeerView.objects.filter(pk=1).update(
-        consecutive_failures=0, answered_boottime=journal.boottime(), test_rounds=[], decision={}
-    )
+    PeerView.objects.filter(pk=1).update(consecutive_failures=0, answered_boottime=journal.boottime(), test_rounds=[])
 
 
 def note_heard() -> None:

@@ -14,6 +14,7 @@ CONFIRMING_PROBE_INTERVAL_SECONDS = 1.0
 # The first grant goes out with the yield; after this long it is sent again.
 GRANT_REPEAT_SECONDS = 3.0
 PROBE_TOTAL_SECONDS = 5.0
+RETRY_AFTER = dt.timedelta(seconds=20)  # for a data-sync that failed: its reason has often gone by then
 # A drained primary takes its role back when the swap makes no progress for this long (D).
 OPERATION_SECONDS = 120.0
 # A role change that only this primary knows of, this long after it was asked for, is over.
@@ -43,13 +44,17 @@ def is_data_sync_due(
     last_started_at: dt.datetime | None,
     interval: dt.timedelta,
     first_delay: dt.timedelta,
+    has_failed: bool = False,
 ) -> bool:
     """Whether an automatic data-sync is to start: the first one `first_delay` after establishing, then by interval.
 
-    A last start in the future (the wall clock was set back) counts as due.
+    One that failed or was cut off is tried again sooner. A last start in the future (the wall clock was set back) counts
+    as due.
     """
     if last_started_at is None or last_started_at < established_at:
         return now - established_at >= first_delay or now < established_at
+    if has_failed:
+        interval = min(interval, RETRY_AFTER)
     return now - last_started_at >= interval or now < last_started_at
 
 

@@ -74,6 +74,12 @@ def test_data_sync_comes_a_minute_after_pairing_and_then_by_its_interval(
     assert found == is_due
 
 
+def test_a_data_sync_that_failed_is_tried_again_soon() -> None:
+    times = {"established_at": NOW - 60 * MINUTE, "interval": 15 * MINUTE, "first_delay": MINUTE, "has_failed": True}
+    assert not due.is_data_sync_due(NOW, last_started_at=NOW - 0.3 * MINUTE, **times)  # type: ignore[arg-type]
+    assert due.is_data_sync_due(NOW, last_started_at=NOW - 0.4 * MINUTE, **times)  # type: ignore[arg-type]
+
+
 def test_nothing_is_due_on_a_quiet_backup() -> None:
     assert due.events_due(QUIET) == []
     assert due.work_due(QUIET) == []
