@@ -48,8 +48,8 @@ def is_data_sync_due(
 ) -> bool:
     """Whether an automatic data-sync is to start: the first one `first_delay` after establishing, then by interval.
 
-    One that failed or was cut off is tried again sooner. A last start in the future (the wall clock was set back) counts
-    as due.
+    One that failed or was cut off is tried again sooner. A last start in the future (the clock was set back) counts as
+    due.
     """
     if last_started_at is None or last_started_at < established_at:
         return now - established_at >= first_delay or now < established_at
