@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from appliances.choices import ChangeStatus, ChangeStep
 from appliances.services.sessions import end_sessions
-from sync import history, journal
+from sync import crash, history, journal
 from sync.errors import PeerError
 from sync.models import RoleChange
 from sync.peer import messages
@@ -78,7 +78,8 @@ def deliver(event: e.Event, *, asked_in: RoleState | None = None, evidence: dict
                 if edge.sentence:
                     history.record(f"role.{edge.row}", edge.sentence, severity=edge.severity, evidence=facts)
                 _note_change(edge, event, before, result.state)
-        transaction.on_commit(lambda: carry_out(result.effects))
+            _pass(result.edges, "before")
+        transaction.on_commit(lambda: _when_durable(result))
     return Outcome(
         before=before,
         after=result.state,
@@ -86,6 +87,16 @@ def deliver(event: e.Event, *, asked_in: RoleState | None = None, evidence: dict
         sentence=next((edge.sentence for edge in reversed(result.edges) if edge.sentence), ""),
         refusal=result.refusal,
     )
+
+
+def _when_durable(result: role.Result) -> None:
+    _pass(result.edges, "durable")
+    carry_out(result.effects)
+
+
+def _pass(edges: tuple[Edge, ...], when: str) -> None:
+    for edge in edges:
+        crash.point(f"row.{edge.row} {when}")
 
 
 def _stands(state: RoleState) -> tuple[object, ...]:
@@ -130,10 +141,12 @@ def _note_change(edge: Edge, event: e.Event, before: RoleState, after: RoleState
 def carry_out(todo: tuple[effects.Effect, ...]) -> None:
     """Carry out effects in their order. One that fails because of the peer is logged; the next turn tries again."""
     for effect in todo:
+        crash.point(f"effect.{type(effect).__name__} before")
         try:
             _carry_out(effect)
         except PeerError as error:
             log.warning("effect failed", extra={"effect": type(effect).__name__, "code": error.code, "why": str(error)})
+        crash.point(f"effect.{type(effect).__name__} after")
 
 
 def _carry_out(effect: effects.Effect) -> None:

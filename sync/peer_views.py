@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.views.decorators.csrf import csrf_exempt
 
 from appliances.secrets import SecretUnreadable
-from sync import relationship, role_changes, tasks
+from sync import crash, relationship, role_changes, tasks
 from sync.datasync import export
 from sync.errors import EstablishRefused, MessageRefused, PeerMisbehaved, SyncError
 from sync.peer import accept, frames, messages, nonces, signing
@@ -125,6 +125,7 @@ def _answered(request: HttpRequest, endpoint: Endpoint, sender: Sender, body: by
         answer = endpoint.answer(parse(endpoint.message, body), sender)
     else:
         answer = endpoint.answer(parse(endpoint.message, body))
+    crash.point(f"answer.{endpoint.message.__name__}")
     if endpoint.gives_stream:
         return _stream(request, sender, answer)
     return _signed(request, sender, render(answer), http.HTTPStatus.OK)

@@ -13,7 +13,7 @@ from django.contrib.sessions.models import Session
 from django.db import DataError, IntegrityError, connection
 
 from appliances.models import Account
-from sync import journal
+from sync import crash, journal
 from sync.datasync import snapshots, tables
 from sync.datasync.refusals import refused
 from sync.datasync.registry import DEPENDENTS, SETTINGS, Dataset
@@ -66,6 +66,7 @@ def apply_settings(
     """
     try:
         plan = _prepare(staged, wrap)
+        crash.point("apply begun")
         with journal.locked() as held:
             still_ours()
             refusal = may_apply(held.state, manifest.head, manifest.own_term, op_id)
@@ -81,6 +82,8 @@ def apply_settings(
                 term=max(held.state.term, manifest.own_term),
                 initialised=True,
             )
+            crash.point("apply uncommitted")
+        crash.point("apply durable")
     except (IntegrityError, DataError, OverflowError) as error:
         raise refused(Refusal.ROW_UNUSABLE, str(error)[:300]) from error
     _end_sessions()

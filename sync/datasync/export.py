@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from appliances import blobs, selectors
 from appliances.models import FailoverRelationship
-from sync import journal
+from sync import crash, journal
 from sync.datasync import frames, marks, snapshots, union
 from sync.datasync.apply import digests
 from sync.datasync.frames import FrameReader, LineCutter, Section
@@ -54,7 +54,9 @@ def begin(message: PullBegin) -> Manifest:
         else:
             snapshots.create(snapshot_id, own_marks)
             _keep(snapshot_id, wrap, [table for table in tables if table not in message.settings])
-    if not snapshot_id:
+    if snapshot_id:
+        crash.point("source snapshot written")
+    else:
         _stamp()
     return _manifest(pair, state, snapshot_id, tables, own_marks)
 
@@ -107,7 +109,9 @@ def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone
     if damaged:
         raise refused(Refusal.BLOB_CORRUPT, f"{damaged[0]}.")
     received = _pushed_rows(reader, wanted)
+    crash.point("source pushed")
     added = union.merge(wanted, received)
+    crash.point("source push durable")
     held = [mark for mark in marks.held() if mark.key == wanted.key]
     return PushDone(rows=added, blobs=len(listed), marks=held)
 
@@ -117,6 +121,7 @@ def end(message: PullEnd) -> Done:
     snapshots.remove(message.snapshot_id)
     if message.complete:
         _stamp()
+    crash.point("source ended")
     return Done(header=header_of(journal.read()))
 
 
@@ -173,6 +178,7 @@ def _stamp() -> None:
 def _row_frames(tables: list[tuple[Section, Iterator[bytes]]], wanted: Iterable[Wanted]) -> Iterator[bytes]:
     for section, lines in tables:
         yield from frames.of_rows(section, lines)
+        crash.point("source serving rows")
     for part in wanted:
         codec = RowCodec(by_label()[part.dataset], NO_SECRETS)
         yield from frames.of_rows(Section(*part.key), map(codec.wire_line, marks.rows_in_order(part)))
@@ -184,6 +190,7 @@ def _each_blob(wanted: Iterable[str]) -> Iterator[bytes]:
             yield from frames.of_blob(blob_id)
         except blobs.BlobMissing:
             yield frames.of_missing_blob(blob_id)
+        crash.point("source serving blobs")
 
 
 def _pushed_rows(reader: FrameReader, wanted: Wanted) -> list[Row]:

@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from appliances import selectors
 from appliances.choices import OperationKind, Role, Severity, SyncStage, SyncStatus, SyncTrigger
-from sync import history, journal
+from sync import crash, history, journal
 from sync.datasync import apply, lease, marks, receive, union
 from sync.datasync.lease import LeaseLost, Progress
 from sync.datasync.receive import Received, RowReceiver, Staging
@@ -83,6 +83,7 @@ def pull_data(
     pull: _Pull | None = None
     try:
         with client or PeerClient.to_peer(timeout=ANSWER_SECONDS) as peer:
+            crash.point("pull begun")
             pull = _Pull(run, peer, for_operation)
             pull.run()
     except LeaseLost as error:
@@ -100,7 +101,9 @@ def pull_data(
     finally:
         if pull is not None:
             pull.clean_up()
+    crash.point("pull told")
     _succeeded(run)
+    crash.point("pull durable")
     return run
 
 
@@ -119,6 +122,7 @@ class _Pull:
         self._progress.stage(SyncStage.MANIFEST)
         marks.seal_all()
         manifest, mine = self._begin()
+        crash.point("pull manifest")
         complete = False
         try:
             self._note(manifest)
@@ -160,12 +164,17 @@ class _Pull:
         wrap = for_snapshot(manifest.snapshot_id)
         plan = diff.plan(mine, manifest.settings, marks.held(), manifest.marks)
         received = self._rows(manifest, plan, wrap)
+        crash.point("pull rows staged")
         self._blobs(manifest, received)
+        crash.point("pull blobs staged")
         self._merge(received)
+        crash.point("pull merged")
         answered = self._send(manifest, plan)
+        crash.point("pull sent")
         self._progress.stage(SyncStage.APPLYING)
         apply.apply_settings(manifest, received.tables, wrap, self._op_id, self._progress.hold)
         self._agree(manifest, answered)
+        crash.point("pull agreed")
 
     def _rows(self, manifest: Manifest, plan: diff.Plan, wrap: SecretWrap) -> Received:
         self._progress.stage(SyncStage.ROWS)
