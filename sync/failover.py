@@ -16,6 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from appliances import shared_ips
 from appliances.choices import ProbeOutcome, Role, Severity, State
 from appliances.models import BackupSettings
 from sync import act, health, history, journal, probes
@@ -112,7 +113,7 @@ def _facts(pulse: Pulse, state: RoleState, times: timing.Timing, wishes: BackupS
         is_timeout_acknowledged=peer is not None
         and peer.acknowledged_timeout is not None
         and peer.acknowledged_timeout <= times.timeout,
-        has_carrier=True,
+        has_carrier=shared_ips.have_carrier(),
         is_address_free=None,
         is_fenced=None,
         has_witness=None,

@@ -11,9 +11,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from appliances import selectors
+from appliances import selectors, shared_ips
 from appliances.choices import ChangeStatus, ProbeOutcome, Role, SyncStatus
 from appliances.host import ping
+from appliances.host.interfaces import interfaces
 from appliances.models import BackupSettings, FailoverRelationship
 from appliances.services.certificates import own_pins
 from sync import health, journal
@@ -28,6 +29,7 @@ from sync.rules.facts import Header, RoleState, header_of
 log = logging.getLogger(__name__)
 
 ROUNDS_KEPT = 10
+ADDRESSES_TOLD = 200  # a message to the peer has a limit; hosts of containers have hundreds of interfaces
 TEST_SECONDS = 2.0  # what has not answered a ping by then counts as silent in this round
 _FAILURES_KEPT = 1_000_000  # what the counter's column holds; more says nothing more
 
@@ -83,6 +85,8 @@ def own_status() -> messages.Status:
         last_sync_status=last.status if last else "",
         change=running.pk.hex if running else "",
         pins=own_pins(),
+        shared_ips=list(shared_ips.read()),
+        addresses=[address for interface in interfaces() for address in interface.addresses][:ADDRESSES_TOLD],
     )
 
 

@@ -4,6 +4,7 @@ from appliances.models.account import Account
 from appliances.models.appliance import Appliance
 from appliances.models.certificate import Certificate
 from appliances.models.file_store import FileStoreFile
+from appliances.models.network import IPConfig, SharedIP
 from appliances.models.relationship import FailoverRelationship, InterApplianceKey
 from appliances.models.settings import ApiConfiguration, BackupSettings, EmailConfiguration
 from appliances.models.site import Site
@@ -18,9 +19,11 @@ __all__ = [
     "EmailConfiguration",
     "FailoverRelationship",
     "FileStoreFile",
+    "IPConfig",
     "InterApplianceKey",
     "Recording",
     "SessionEvent",
+    "SharedIP",
     "Site",
     "SupportSession",
 ]

@@ -14,6 +14,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, ClassVar, TypeVar
 
+from appliances.shared_ips import SharedAddress
 from sync.errors import PeerMisbehaved
 from sync.rules.conflict import Evidence
 from sync.rules.facts import Head, Header
@@ -38,7 +39,11 @@ class Message:
 
 @dataclasses.dataclass(frozen=True)
 class Status(Message):
-    """How an appliance is: request and reply alike."""
+    """How an appliance is: request and reply alike.
+
+    `shared_ips` are the addresses ticked there, as they are there now; `addresses` are all that its interfaces have,
+    each as address/prefix.
+    """
 
     path: ClassVar[str] = "status"
     may_repeat: ClassVar[bool] = True
@@ -62,6 +67,8 @@ class Status(Message):
     last_sync_status: str
     change: str
     pins: list[str]
+    shared_ips: list[SharedAddress] = dataclasses.field(default_factory=list)
+    addresses: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 from django.utils import timezone
 
-from appliances import selectors
+from appliances import selectors, shared_ips
 from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, Role
 from sync import history, journal
 from sync.errors import ChangeRefused, PeerError
@@ -49,6 +49,7 @@ def own_evidence() -> Evidence:
         head=state.head,
         own_term=state.own_term,
         is_normal_primary=state.parity == 0,
+        holds_shared_ip=shared_ips.holds_one(),
     )
 
 

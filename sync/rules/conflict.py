@@ -16,6 +16,7 @@ INITIALISED = "initialised"
 class Evidence:
     """What one appliance says of itself.
 
+    `holds_shared_ip`: a shared IP is ticked and enabled there, and present on its interface.
     `has_site_name`: the public name of the site resolves there to that appliance's own address and not to the other's.
     `is_normal_primary`: it was the primary when the relationship was established.
     """
@@ -26,6 +27,7 @@ class Evidence:
     head: Head
     own_term: int
     is_normal_primary: bool
+    holds_shared_ip: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Choice:
 
 
 _CRITERIA: tuple[tuple[str, str], ...] = (
+    ("holds_shared_ip", "it holds the shared IP"),
     ("has_site_name", "the site's public name leads to it"),
     (INITIALISED, "the other has never completed a data-sync"),
     ("head", "it has the newer settings"),

@@ -36,7 +36,8 @@ class TakeoverFacts:
 
     `silence`: since the send time of the last answered probe, None if none was ever answered. `test_rounds`: for the
     last rounds, newest last, whether any connectivity test IP answered. `heard_from_peer`: since the peer itself last
-    opened a connection to this appliance. `is_fenced` and `has_witness`: None where none is configured.
+    opened a connection to this appliance. `has_carrier`: of the interfaces of the shared IPs, None
+    where there are none. `is_fenced` and `has_witness`: None where none is configured.
     """
 
     state: RoleState
@@ -53,7 +54,7 @@ class TakeoverFacts:
     test_rounds: tuple[bool, ...]
     heard_from_peer: float | None
     is_timeout_acknowledged: bool
-    has_carrier: bool
+    has_carrier: bool | None
     is_address_free: bool | None
     is_fenced: bool | None
     has_witness: bool | None
@@ -186,7 +187,12 @@ def _surroundings(f: TakeoverFacts) -> tuple[Clause, ...]:
             if f.has_test_ips
             else "No connectivity test IP is configured, and the risk was not accepted.",
         ),
-        Clause("carrier", f.has_carrier, str(f.has_carrier), "The network interface has no link."),
+        Clause(
+            "carrier",
+            f.has_carrier is not False,
+            "no shared IP" if f.has_carrier is None else "link" if f.has_carrier else "no link",
+            "The network interface of the shared IP has no link.",
+        ),
         Clause(
             "shared IP free",
             f.is_address_free is not False,

@@ -149,6 +149,7 @@ def _who_does(step: ChangeStep, change: RoleChange, it: Situation) -> str:
 
 
 EVIDENCE_NAMES = {
+    "holds_shared_ip": "Holds the shared IP: ticked, enabled, present on its interface",
     "has_site_name": "The site's name leads to it",
     "initialised": "Has completed a data-sync, or was the first primary",
     "head": "Version of its settings (term.changes)",

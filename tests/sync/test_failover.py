@@ -10,7 +10,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from appliances.choices import State
-from appliances.models import BackupSettings
+from appliances.models import BackupSettings, IPConfig, SharedIP
 from sync import failover, journal
 from sync.models import PeerView, RoleJournal, StatusEvent
 from sync.rules.timing import derive
@@ -70,6 +70,16 @@ def test_with_automatic_failover_off_it_only_says_what_it_would_have_done() -> N
     failover.consider(failover.Pulse(), stood_still=0)
     assert journal.read().state == State.B_IDLE
     assert events().count("failover.shadow") == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_backup_whose_shared_ip_has_no_link_does_not_take_over() -> None:
+    silent_primary(automatic=True, silence=11)
+    SharedIP.objects.create(address="192.0.2.52")
+    IPConfig.objects.create(address="192.0.2.52", prefix_length=24, interface="nowhere0", enabled=False)
+    failover.consider(failover.Pulse(), stood_still=0)
+    assert journal.read().state == State.B_IDLE
+    assert "shared IP has no link" in PeerView.load().decision["reason"]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -257,6 +257,48 @@ def test_an_old_primary_that_meets_a_higher_term_stops_and_steps_down(pair: tupl
     assert states(pair) == ("b_idle", "p_active")
 
 
+SHARE = """
+from appliances.models import IPConfig, SharedIP
+SharedIP.objects.create(address="127.0.0.1")
+IPConfig.objects.create(address="127.0.0.1", prefix_length=8, interface="lo", enabled={enabled})
+"""
+UNSHARE = """
+from appliances.models import IPConfig, SharedIP
+IPConfig.objects.all().delete(), SharedIP.objects.all().delete()
+"""
+PROPOSE_AND_FIX = """
+from sync import role_changes
+it = role_changes.propose()
+result = [it.choice.criterion, it.own.holds_shared_ip, it.peer.holds_shared_ip, role_changes.fix("anna").reason]
+"""
+
+
+@pytest.mark.parametrize("pressed_on", ["holder", "other"])
+def test_two_primaries_are_told_apart_by_who_holds_the_shared_ip(pair: tuple[Box, Box], pressed_on: str) -> None:
+    """The old primary holds the address: it stays primary although the other one has the newer term and settings."""
+    holder, other = pair
+    holder.stop_web()
+    begin(other, "PRIMARY")
+    holder.start()
+    try:
+        holder.run(SHARE.format(enabled=True))
+        other.run(SHARE.format(enabled=False))
+        criterion, own, peers, reason = (holder if pressed_on == "holder" else other).run(PROPOSE_AND_FIX)
+        assert criterion == "holds_shared_ip"
+        assert (own, peers) == ((True, False) if pressed_on == "holder" else (False, True))
+        assert "holds the shared IP" in reason
+        assert states(pair) == ("p_active", "b_idle")
+        assert other.run(STATUS_OF_PEER) == [["127.0.0.1", True, True]]
+    finally:
+        for box in pair:
+            box.run(UNSHARE)
+
+
+STATUS_OF_PEER = """
+from sync import probes
+probes.look_at_peer()
+result = [[it.address, it.is_held, it.has_carrier] for it in probes.latest_status().shared_ips]
+"""
 POLL_AGAIN = """
 from sync.models import PeerView
 PeerView.objects.update(same_role_boottime=None)

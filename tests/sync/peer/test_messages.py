@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from appliances.shared_ips import SharedAddress
 from sync.errors import PeerMisbehaved
 from sync.peer import messages
 from sync.rules.facts import RoleState, header_of
@@ -31,6 +32,8 @@ STATUS = messages.Status(
     last_sync_status="",
     pins=["c" * 64],
     change="",
+    shared_ips=[SharedAddress("192.0.2.52", interface="eth0", prefix_length=24, present_on="eth0", has_carrier=True)],
+    addresses=["192.0.2.50/24"],
 )
 
 
@@ -46,6 +49,12 @@ def body(**fields: str) -> bytes:
 def test_a_status_reads_back():
     assert messages.parse(messages.Status, messages.render(STATUS)) == STATUS
     assert messages.parse(messages.Status, body(clock="7")).clock == 7.0
+
+
+@pytest.mark.parametrize("value", ["[7]", '["192.0.2.52"]', '[{"address": "192.0.2.52"}]', "null"])
+def test_a_shared_ip_is_told_completely_or_refused(value: str):
+    with pytest.raises(PeerMisbehaved):
+        messages.parse(messages.Status, body(shared_ips=value))
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" + 400 * "0"])

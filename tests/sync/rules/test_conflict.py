@@ -22,6 +22,7 @@ def evidence(guid: str) -> st.SearchStrategy[Evidence]:
         head=heads,
         own_term=st.integers(-1, 4),
         is_normal_primary=st.booleans(),
+        holds_shared_ip=st.booleans(),
     )
 
 
@@ -50,6 +51,8 @@ def test_older_settings_of_the_winner_are_told(one: Evidence, other: Evidence) -
 def test_the_criteria_count_in_their_order() -> None:
     base = Evidence("a", has_site_name=False, initialised=True, head=Head(1, 1), own_term=1, is_normal_primary=False)
     other = replace(base, guid="b")
+    assert decide(replace(base, has_site_name=True), replace(other, holds_shared_ip=True)).winner == "b"
+    assert decide(replace(base, holds_shared_ip=True, initialised=False), other).winner == "b"
     assert decide(base, replace(other, has_site_name=True, head=Head(0, 0))).winner == "b"
     assert decide(replace(base, initialised=False), other).criterion == "initialised"
     assert decide(replace(base, head=Head(1, 2), own_term=0), other).criterion == "head"

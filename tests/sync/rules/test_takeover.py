@@ -54,6 +54,12 @@ AGAINST: dict[str, dict[str, object]] = {
 }
 
 
+def test_without_a_shared_ip_no_link_is_asked_for() -> None:
+    decision = judge(replace(GONE, has_carrier=None))
+    assert decision.verdict == Verdict.TAKE_OVER
+    assert decision.evidence["carrier"] == "yes (no shared IP)"
+
+
 def test_takes_over_when_nothing_speaks_against_it() -> None:
     decision = judge(GONE)
     assert decision.verdict == Verdict.TAKE_OVER
