@@ -9,11 +9,11 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from appliances.choices import ChangeStatus, ChangeStep
+from appliances.choices import ChangeStatus
 from appliances.services.sessions import end_sessions
 from sync import crash, history, journal
 from sync.errors import PeerError
-from sync.models import RoleChange
+from sync.models import RoleChange, RoleJournal, StatusEvent
 from sync.peer import messages
 from sync.peer.client import PeerClient
 from sync.rules import effects, role
@@ -23,18 +23,6 @@ from sync.rules.edge import Edge
 from sync.rules.facts import RoleState, header_of
 
 log = logging.getLogger(__name__)
-
-# What the readable record of a running role change shows after a row of the table was taken.
-_STEP_OF_ROW: dict[str, tuple[ChangeStep, ChangeStatus]] = {
-    "8": (ChangeStep.DRAINING, ChangeStatus.RUNNING),
-    "10": (ChangeStep.YIELDED, ChangeStatus.RUNNING),
-    "11": (ChangeStep.PROMOTED, ChangeStatus.COMPLETED),
-    "14": (ChangeStep.PROMOTED, ChangeStatus.COMPLETED),
-    "14 late": (ChangeStep.PROMOTED, ChangeStatus.COMPLETED),
-}
-_CANCELLING_ROWS = frozenset(
-    {"2", "2 lease", "6", "7", "7b", "9", "12b", "15", "16", "18", "20", "22", "26", "27", "28", "29", "30", "31"}
-)
 
 
 @dataclass(frozen=True)
@@ -75,8 +63,8 @@ def deliver(event: e.Event, *, asked_in: RoleState | None = None, evidence: dict
                 held.restart_clock()
             facts = _evidence(event, before, result.state) | (evidence or {})
             for edge in result.edges:
-                if edge.sentence:
-                    history.record(f"role.{edge.row}", edge.sentence, severity=edge.severity, evidence=facts)
+                if edge.sentence and not _is_told(edge):
+                    history.record(f"role.{edge.row}", edge.tells(event), severity=edge.severity, evidence=facts)
                 _note_change(edge, event, before, result.state)
             _pass(result.edges, "before")
         transaction.on_commit(lambda: _when_durable(result))
@@ -84,7 +72,7 @@ def deliver(event: e.Event, *, asked_in: RoleState | None = None, evidence: dict
         before=before,
         after=result.state,
         rows=tuple(edge.row for edge in result.edges),
-        sentence=next((edge.sentence for edge in reversed(result.edges) if edge.sentence), ""),
+        sentence=next((edge.tells(event) for edge in reversed(result.edges) if edge.sentence), ""),
         refusal=result.refusal,
     )
 
@@ -97,6 +85,13 @@ def _when_durable(result: role.Result) -> None:
 def _pass(edges: tuple[Edge, ...], when: str) -> None:
     for edge in edges:
         crash.point(f"row.{edge.row} {when}")
+
+
+def _is_told(edge: Edge) -> bool:
+    """Whether the row is told once only, and has been since the present state began."""
+    if not edge.told_once:
+        return False
+    return StatusEvent.objects.filter(event=f"role.{edge.row}", at__gte=RoleJournal.load().changed_at).exists()
 
 
 def _stands(state: RoleState) -> tuple[object, ...]:
@@ -124,13 +119,11 @@ def _note_change(edge: Edge, event: e.Event, before: RoleState, after: RoleState
     running = RoleChange.objects.select_for_update().filter(status=ChangeStatus.RUNNING).first()
     if running is None:
         return
-    if edge.row in _STEP_OF_ROW:
-        running.step, running.status = _STEP_OF_ROW[edge.row]
-    elif isinstance(event, e.Prepared):
-        running.step = ChangeStep.READY
-    elif edge.row in _CANCELLING_ROWS and before.state != after.state:
-        running.status = ChangeStatus.CANCELLED
-        running.reason = getattr(event, "reason", "") or edge.sentence
+    if edge.step is not None:
+        running.step = edge.step
+    running.status = edge.end_of_change(before.state, after.state) or ChangeStatus.RUNNING
+    if running.status == ChangeStatus.CANCELLED:
+        running.reason = getattr(event, "reason", "") or edge.tells(event)
     if after.op is not None:
         running.op_term, running.op_number = after.op.op_id
     if running.status != ChangeStatus.RUNNING:

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from appliances.choices import Role, SyncStatus
 from appliances.models import BackupSettings, FailoverRelationship
-from sync import journal, probes
-from sync.models import PeerView, RoleChange, RoleJournal, StatusEvent, SyncRun
+from sync import health, journal, probes
+from sync.models import PeerView, RoleChange, SyncRun
 from sync.rules import due
 from sync.rules.facts import Observation
 
@@ -28,7 +28,6 @@ def observe(
         seconds_since_answer=now - answered if answered is not None and answered <= now else None,
         failures=view.consecutive_failures,
         peer_op=status.header.op if status else None,
-        is_grant_alerted=StatusEvent.objects.filter(event="role.12", at__gte=RoleJournal.load().changed_at).exists(),
         peer_change=status.change if status else "",
         change=change.pk.hex if change else "",
         change_age=(timezone.now() - change.requested_at).total_seconds() if change else 0.0,
@@ -36,6 +35,7 @@ def observe(
         is_sync_due=state.role == Role.BACKUP and _is_sync_due(relationship),
         is_sync_running=is_sync_running,
         boot_seconds=probes.times().boot,
+        is_healthy=health.read().is_healthy,
         hears_test_ip=not probes.all_test_ips() or view.test_rounds[-1:] == [True],
     )
 

@@ -52,14 +52,14 @@ def establish(state: RoleState, event: e.Establish) -> Change:
     ), ()
 
 
-def boot_primary(state: RoleState, _: e.Boot) -> Change:
-    """A primary that starts confirms its role before it serves."""
-    return replace(state, state=State.P_SUPERSEDED if state.own_term < state.term else State.P_UNCONFIRMED, op=None), ()
-
-
 def unconfirm(state: RoleState, _: e.Event) -> Change:
     """Stop serving until the role is confirmed again; an operation that had not come to the yield ends."""
     return replace(state, state=State.P_UNCONFIRMED, op=None), ()
+
+
+def stand_back(state: RoleState, _: e.Boot) -> Change:
+    """A primary that starts in a term that is over does not serve."""
+    return replace(state, state=State.P_SUPERSEDED, op=None), ()
 
 
 def supersede(state: RoleState, _: e.PeerSeen) -> Change:
@@ -178,6 +178,15 @@ def peer_is(*states: frozenset[State]) -> Callable[[RoleState, Any], bool]:
     return lambda _, event: any(event.header.state in group for group in states)
 
 
+IS_ADDRESS_HELD: Condition = (lambda _, ev: ev.address_holder != "", "Nobody else holds the shared IP address.")
+IS_HEALTHY: Condition = (lambda _, ev: ev.is_healthy, "This appliance is not healthy.")
+IS_CONFIRMED: tuple[Condition, ...] = (
+    (lambda s, ev: ev.header.term <= s.own_term, "The peer knows a higher term."),
+    (
+        lambda s, ev: ev.header.state not in PRIMARY_STATES or ev.header.own_term < s.own_term,
+        "The peer is primary with the same or a higher term.",
+    ),
+)
 IS_CURRENT: Condition = (lambda _, ev: ev.is_current, "The answer is older than the present state.")
 NO_OPERATION: Condition = (
     lambda s, ev: s.op is None and ev.header.op is None,

@@ -29,12 +29,16 @@ class Boot(Event):
 
 @dataclass(frozen=True)
 class BootTimedOut(Event):
-    """The peer has not answered for the whole boot time (row 4).
+    """The peer has not answered for the whole boot time (rows 4, 5).
 
-    `hears_test_ip` is True where none is configured.
+    `hears_test_ip` is True where none is configured. `address_holder`: the hardware address that answers at the shared
+    IP; empty where nobody does, or none is configured here. `has_witness` is None where no witness is configured.
     """
 
     hears_test_ip: bool = True
+    is_healthy: bool = True
+    address_holder: str = ""
+    has_witness: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -88,11 +92,12 @@ class ServeAgain(Event):
 
 @dataclass(frozen=True)
 class PeerSeen(Event):
-    """An authenticated header of the peer arrived (rows 3, 6, 11, 15, 23, 24, 25).
+    """An authenticated header of the peer arrived (rows 3, 5, 6, 11, 15, 23, 24, 25, 30).
 
     `is_current`: it answers a question asked since the present state of this appliance began. Older headers teach the
     term and nothing else. `same_role_polls` counts the polls, 5 s apart, that found both in one role without an
     operation. `auto_resolve`: an old primary without unsynchronised settings may become backup by itself (row 30).
+    `address_holder`: as in BootTimedOut, never that of the peer.
     """
 
     header: Header
@@ -100,6 +105,7 @@ class PeerSeen(Event):
     is_healthy: bool = True
     same_role_polls: int = 0
     auto_resolve: bool = False
+    address_holder: str = ""
 
 
 @dataclass(frozen=True)

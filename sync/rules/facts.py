@@ -131,7 +131,6 @@ class Observation:
     seconds_since_answer: float | None
     failures: int
     peer_op: Operation | None
-    is_grant_alerted: bool
     peer_change: str
     change: str
     change_age: float
@@ -140,3 +139,4 @@ class Observation:
     is_sync_running: bool
     boot_seconds: float
     hears_test_ip: bool
+    is_healthy: bool

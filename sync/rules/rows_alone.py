@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliances.choices import OperationKind, Severity, State
+from appliances.choices import ChangeStatus, OperationKind, Severity, State
 from sync.rules import actions as do
 from sync.rules import events as e
 from sync.rules.edge import ALL_STATES, PAIRED_STATES, Edge
@@ -32,12 +32,41 @@ ALONE: tuple[Edge, ...] = (
         e.Boot,
         State.P_UNCONFIRMED,
         "Started as primary; asking the peer before serving.",
-        do.boot_primary,
+        do.unconfirm,
+        ((lambda s, _: s.own_term >= s.term, "The peer owns a higher term."),),
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
-        "2", frozenset({State.B_PROMOTING}), e.Boot, State.B_IDLE, "The take-over was interrupted.", do.to(State.B_IDLE)
+        "2",
+        PRIMARY_STATES,
+        e.Boot,
+        State.P_SUPERSEDED,
+        "Started as primary of a term that is over: the peer owns a higher one, so this appliance does not serve.",
+        do.stand_back,
+        ends=ChangeStatus.CANCELLED,
+    ),
+    Edge(
+        "2",
+        frozenset({State.B_PROMOTING}),
+        e.Boot,
+        State.B_IDLE,
+        "The take-over was interrupted.",
+        do.to(State.B_IDLE),
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge("2", ALL_STATES - PRIMARY_STATES, e.Boot, None, "", do.stay),
+    Edge(
+        "5",
+        frozenset({State.P_UNCONFIRMED}),
+        e.BootTimedOut,
+        None,
+        "The peer does not answer, and the shared IP address is in use by {event.address_holder}: this appliance does "
+        "not serve, and looks again each 5 s.",
+        do.stay,
+        (do.IS_ADDRESS_HELD,),
+        Severity.ERROR,
+        told_once=True,
+    ),
     Edge(
         "4",
         frozenset({State.P_UNCONFIRMED}),
@@ -48,6 +77,8 @@ ALONE: tuple[Edge, ...] = (
         (
             (lambda s, _: s.own_term == s.term, "Another appliance owns a higher term."),
             (lambda _, ev: ev.hears_test_ip, "No connectivity test IP answers either: this appliance may be cut off."),
+            do.IS_HEALTHY,
+            (lambda _, ev: ev.has_witness is not False, "The witness did not grant the role."),
         ),
         Severity.WARNING,
     ),
@@ -60,6 +91,7 @@ ALONE: tuple[Edge, ...] = (
         do.unconfirm,
         (),
         Severity.WARNING,
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
         "7",
@@ -70,6 +102,7 @@ ALONE: tuple[Edge, ...] = (
         do.unconfirm,
         (),
         Severity.ERROR,
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
         "7b",
@@ -80,6 +113,7 @@ ALONE: tuple[Edge, ...] = (
         do.unconfirm,
         (),
         Severity.ERROR,
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
         "26",
@@ -90,6 +124,7 @@ ALONE: tuple[Edge, ...] = (
         do.step_down,
         ((lambda _, ev: ev.peer is not None and ev.peer.state in PRIMARY_STATES, "The peer is not primary."),),
         Severity.WARNING,
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
         "16",
@@ -106,6 +141,7 @@ ALONE: tuple[Edge, ...] = (
             ),
         ),
         Severity.WARNING,
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
         "27",
@@ -126,6 +162,7 @@ ALONE: tuple[Edge, ...] = (
             ),
         ),
         Severity.WARNING,
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
         "27 stays",
@@ -153,6 +190,7 @@ ALONE: tuple[Edge, ...] = (
         do.promote_alone,
         ((lambda _, ev: ev.peer is None, "The peer answers: a swap of roles is possible."),),
         Severity.WARNING,
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
         "19",
@@ -173,6 +211,7 @@ ALONE: tuple[Edge, ...] = (
         do.drop_operation(State.B_PROMOTING),
         (),
         Severity.ERROR,
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
         "20",
@@ -183,6 +222,7 @@ ALONE: tuple[Edge, ...] = (
         do.promote_alone,
         (),
         Severity.ERROR,
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
         "21",
@@ -203,6 +243,7 @@ ALONE: tuple[Edge, ...] = (
         do.promote_alone,
         ((lambda _, ev: ev.peer is None, "The peer answers: resolve the conflict with it."),),
         Severity.WARNING,
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
         "28",
@@ -216,6 +257,7 @@ ALONE: tuple[Edge, ...] = (
             (lambda s, ev: ev.new_term % 2 != s.parity, "That term belongs to this appliance."),
         ),
         Severity.WARNING,
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
         "29",
@@ -229,6 +271,7 @@ ALONE: tuple[Edge, ...] = (
             (lambda s, ev: ev.new_term % 2 == s.parity, "That term belongs to the other appliance."),
         ),
         Severity.WARNING,
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
         "29 stays",
@@ -254,5 +297,6 @@ ALONE: tuple[Edge, ...] = (
         do.leave,
         (),
         Severity.WARNING,
+        ends=ChangeStatus.CANCELLED,
     ),
 )

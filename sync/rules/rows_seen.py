@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from appliances.choices import Severity, State
+from appliances.choices import ChangeStatus, ChangeStep, Severity, State
 from sync.rules import actions as do
 from sync.rules import events as e
 from sync.rules.edge import ALL_STATES, SWAPPING_BACKUP, Edge
 from sync.rules.facts import PRIMARY_STATES
 
 SEEN: tuple[Edge, ...] = (
+    Edge(
+        "5",
+        frozenset({State.P_UNCONFIRMED}),
+        e.PeerSeen,
+        None,
+        "The shared IP address is in use by {event.address_holder}, which is not the peer: this appliance does not "
+        "serve, and looks again each 5 s.",
+        do.stay,
+        (do.IS_CURRENT, do.IS_ADDRESS_HELD, *do.IS_CONFIRMED),
+        Severity.ERROR,
+        told_once=True,
+    ),
     Edge(
         "3",
         frozenset({State.P_UNCONFIRMED}),
@@ -18,12 +30,8 @@ SEEN: tuple[Edge, ...] = (
         do.to(State.P_ACTIVE),
         (
             do.IS_CURRENT,
-            (lambda s, ev: ev.header.term <= s.own_term, "The peer knows a higher term."),
-            (
-                lambda s, ev: ev.header.state not in PRIMARY_STATES or ev.header.own_term < s.own_term,
-                "The peer is primary with the same or a higher term.",
-            ),
-            (lambda _, ev: ev.is_healthy, "This appliance is not healthy."),
+            *do.IS_CONFIRMED,
+            do.IS_HEALTHY,
         ),
     ),
     Edge(
@@ -34,6 +42,8 @@ SEEN: tuple[Edge, ...] = (
         "The peer is primary; this appliance is its backup.",
         do.drop_operation(State.B_IDLE),
         ((lambda s, ev: s.op is not None and ev.header.own_term >= s.op.new_term, "The peer has not taken over yet."),),
+        step=ChangeStep.PROMOTED,
+        ends=ChangeStatus.COMPLETED,
     ),
     Edge(
         "15",
@@ -48,6 +58,7 @@ SEEN: tuple[Edge, ...] = (
             (lambda _, ev: ev.header.op is None, "The primary still holds the operation."),
         ),
         Severity.WARNING,
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
         "23",
@@ -94,6 +105,7 @@ SEEN: tuple[Edge, ...] = (
             (lambda s, ev: s.head == ev.header.base_head, "This appliance has settings that the peer lacks."),
         ),
         Severity.WARNING,
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
         "24",

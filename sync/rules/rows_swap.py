@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliances.choices import Severity, State
+from appliances.choices import ChangeStatus, ChangeStep, Severity, State
 from sync.rules import actions as do
 from sync.rules import events as e
 from sync.rules.edge import SWAPPING_BACKUP, Edge
@@ -24,6 +24,7 @@ SWAP: tuple[Edge, ...] = (
                 "The backup has never completed a data-sync. Tick the box to pull a data-sync first.",
             ),
         ),
+        step=ChangeStep.DRAINING,
     ),
     Edge(
         "9",
@@ -34,6 +35,7 @@ SWAP: tuple[Edge, ...] = (
         do.drop_operation(State.P_UNCONFIRMED),
         (do.SAME_OPERATION,),
         Severity.WARNING,
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
         "10",
@@ -51,6 +53,7 @@ SWAP: tuple[Edge, ...] = (
                 "The backup does not hold the newest settings.",
             ),
         ),
+        step=ChangeStep.YIELDED,
     ),
     Edge(
         "10 again",
@@ -71,6 +74,7 @@ SWAP: tuple[Edge, ...] = (
         do.stay,
         (),
         Severity.ERROR,
+        told_once=True,
     ),
     Edge(
         "13",
@@ -94,6 +98,7 @@ SWAP: tuple[Edge, ...] = (
         "Ready to become primary.",
         do.ready,
         (do.SAME_OPERATION,),
+        step=ChangeStep.READY,
     ),
     Edge(
         "15",
@@ -110,6 +115,7 @@ SWAP: tuple[Edge, ...] = (
             ),
         ),
         Severity.WARNING,
+        ends=ChangeStatus.CANCELLED,
     ),
     Edge(
         "14",
@@ -123,6 +129,8 @@ SWAP: tuple[Edge, ...] = (
             (lambda s, ev: s.op is not None and s.op.new_term == ev.new_term, "The terms of the operation differ."),
             (lambda s, ev: ev.new_term > s.term, "A higher term exists already."),
         ),
+        step=ChangeStep.PROMOTED,
+        ends=ChangeStatus.COMPLETED,
     ),
     Edge(
         "14 late",
@@ -138,6 +146,8 @@ SWAP: tuple[Edge, ...] = (
             (lambda s, ev: ev.new_term % 2 == s.parity, "That term belongs to the other appliance."),
         ),
         Severity.WARNING,
+        step=ChangeStep.PROMOTED,
+        ends=ChangeStatus.COMPLETED,
     ),
     Edge(
         "14 again",

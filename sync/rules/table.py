@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliances.choices import Severity, State
+from appliances.choices import ChangeStatus, Severity, State
 from sync.rules import actions as do
 from sync.rules import events as e
 from sync.rules.edge import Edge
@@ -22,4 +22,5 @@ SUPERSEDED = Edge(
     do.supersede,
     (),
     Severity.ERROR,
+    ends=ChangeStatus.CANCELLED,
 )

@@ -91,7 +91,7 @@ def time_outs(node: Node) -> list[e.Event]:
     """What time may bring, as `sync.rules.due.events_due` would find it sooner or later."""
     state, op = node.role.state, node.op
     if state == State.P_UNCONFIRMED:
-        return [e.BootTimedOut()]
+        return [e.BootTimedOut(), e.BootTimedOut(address_holder="somebody")]
     if op is None or state not in (State.P_DRAINING, State.B_SYNCING, State.B_READY):
         return []
     return [e.OperationLost(op.op_id, "time", is_peer_out=state == State.B_READY)]

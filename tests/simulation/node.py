@@ -17,11 +17,6 @@ from sync.rules.snapshot import Refusal, may_apply
 from sync.rules.table import TABLE
 from tests.simulation.letters import OpId, Question
 
-# As `sync.act` keeps the record of a role change.
-COMPLETING_ROWS = frozenset({"11", "14", "14 late"})
-CANCELLING_ROWS = frozenset(
-    {"2", "2 lease", "6", "7", "7b", "9", "12b", "15", "16", "18", "20", "22", "26", "27", "28", "29", "30", "31"}
-)
 ALONE_ROWS = frozenset({"16", "18", "20", "31"})
 POLLS_COUNTED = 2
 
@@ -140,7 +135,7 @@ def deliver(rules: Rules, node: Node, event: e.Event, rows: set[str]) -> Deliver
     node = node._replace(role=after)
     for edge in result.edges:
         rows.add(edge.row)
-        if edge.row in COMPLETING_ROWS or (edge.row in CANCELLING_ROWS and before.state != after.state):
+        if edge.end_of_change(before.state, after.state):
             node = end_change(node)
         if edge.row in ALONE_ROWS:
             node = node._replace(is_alone=True)

@@ -95,3 +95,19 @@ def test_a_start_counts_the_time_in_its_state_anew() -> None:
     be(replace(PRIMARY, state=State.P_UNCONFIRMED))
     act.deliver(e.Boot())
     assert journal.seconds_in_state() < 5
+
+
+def test_what_goes_on_is_told_once_while_the_state_lasts() -> None:
+    op = Operation(OperationKind.YIELDED, (0, 1), 1, want_final_sync=True)
+    be(replace(PRIMARY, state=State.B_YIELDED, op=op))
+    act.deliver(e.GrantUnanswered())
+    act.deliver(e.GrantUnanswered())
+    assert StatusEvent.objects.filter(event="role.12").count() == 1
+
+
+def test_whoever_holds_the_shared_address_is_named() -> None:
+    be(replace(PRIMARY, state=State.P_UNCONFIRMED))
+    for _ in range(2):
+        act.deliver(e.BootTimedOut(address_holder="02:00:5e:00:53:01"))
+    assert journal.read().state == State.P_UNCONFIRMED
+    assert "02:00:5e:00:53:01" in StatusEvent.objects.get().sentence

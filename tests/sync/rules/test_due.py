@@ -21,7 +21,6 @@ QUIET = Observation(
     seconds_since_answer=1.0,
     failures=0,
     peer_op=None,
-    is_grant_alerted=False,
     peer_change="",
     change="",
     change_age=0.0,
@@ -30,6 +29,7 @@ QUIET = Observation(
     is_sync_running=False,
     boot_seconds=30.0,
     hears_test_ip=True,
+    is_healthy=True,
 )
 
 
@@ -89,6 +89,8 @@ def test_a_primary_that_hears_nobody_for_the_boot_time_serves() -> None:
     assert due.events_due(in_state(State.P_UNCONFIRMED, seconds_since_answer=None)) == [e.BootTimedOut()]
     assert due.events_due(in_state(State.P_UNCONFIRMED, seconds_since_answer=None, seconds_in_state=29.0)) == []
     assert due.events_due(in_state(State.P_UNCONFIRMED, seconds_since_answer=2.0)) == []
+    unwell = in_state(State.P_UNCONFIRMED, seconds_since_answer=None, is_healthy=False)
+    assert due.events_due(unwell) == [e.BootTimedOut(is_healthy=False)]
 
 
 def test_a_drained_primary_takes_its_role_back_when_the_backup_is_lost_or_idle() -> None:
@@ -130,10 +132,9 @@ def test_a_backup_in_a_swap_waits_two_minutes_for_a_silent_primary() -> None:
     assert len(due.events_due(in_state(State.B_READY, ready, failures=40, seconds_in_state=120.0))) == 1
 
 
-def test_an_unanswered_grant_is_repeated_and_reported_once() -> None:
+def test_an_unanswered_grant_is_repeated_and_reported() -> None:
     yielded = in_state(State.B_YIELDED, replace(OP, kind=OperationKind.YIELDED), seconds_in_state=61.0)
     assert due.events_due(yielded) == [e.GrantUnanswered()]
-    assert due.events_due(replace(yielded, is_grant_alerted=True)) == []
     assert due.is_grant_to_be_repeated(yielded)
     assert not due.is_grant_to_be_repeated(replace(yielded, seconds_in_state=1.0))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 
 import pytest
 
@@ -48,6 +48,7 @@ def seen(peer: RoleState, **changes: object) -> e.PeerSeen:
     return e.PeerSeen(header_of(peer), **({"is_current": True} | changes))  # type: ignore[arg-type]
 
 
+MAC = "02:00:5e:00:53:01"
 TAKEN = [
     ("1a", RoleState(), e.Establish(0), State.P_ACTIVE),
     ("1b", RoleState(), e.Establish(1), State.B_IDLE),
@@ -72,6 +73,8 @@ TAKEN = [
     ),
     ("31", SUPERSEDED_STATE, e.ServeAgain(None), State.P_ACTIVE),
     ("4", UNCONFIRMED, e.BootTimedOut(), State.P_ACTIVE),
+    ("5", UNCONFIRMED, e.BootTimedOut(address_holder=MAC), State.P_UNCONFIRMED),
+    ("5", UNCONFIRMED, seen(BACKUP, address_holder=MAC), State.P_UNCONFIRMED),
     ("6", PRIMARY, e.PeerSeen(header_of(TAKEN_OVER)), State.P_SUPERSEDED),
     ("6", DRAINING, e.PeerSeen(header_of(TAKEN_OVER)), State.P_SUPERSEDED),
     ("8", PRIMARY, e.HandoverAsked(header_of(BACKUP), want_final_sync=True), State.P_DRAINING),
@@ -124,6 +127,7 @@ def test_row_is_taken(row: str, state: RoleState, event: e.Event, after: State) 
     result = handle(state, event)
     assert row in [edge.row for edge in result.edges]
     assert result.state.state == after
+    assert (result.edges[-1].goes_to or state.state) == after or result.edges[-1].row == "-"
     assert not result.refusal
 
 
@@ -134,6 +138,8 @@ def test_every_row_of_the_table_is_shown_to_be_taken() -> None:
 REFUSED = [
     ("without a test IP nobody confirms itself", UNCONFIRMED, e.BootTimedOut(hears_test_ip=False), {}),
     ("nobody serves again while the peer answers", UNCONFIRMED, e.ServeAgain(header_of(BACKUP)), {}),
+    ("nobody confirms itself while it is not well", UNCONFIRMED, e.BootTimedOut(is_healthy=False), {}),
+    ("nobody confirms itself against the witness", UNCONFIRMED, e.BootTimedOut(has_witness=False), {}),
     ("a peer that knows a higher term confirms nobody", UNCONFIRMED, e.BootTimedOut(), {"term": 1}),
     ("a drained primary yields only for the newest settings", DRAINING, ready_message(head=Head(0, 4)), {}),
     ("a drained primary yields only for its operation", DRAINING, ready_message(op_id=(0, 2)), {}),
@@ -200,6 +206,51 @@ def test_pair_of_state_and_event_without_a_row_raises_and_moves_nothing() -> Non
                 handle(state, event)
             raised += 1
     assert raised > 50
+
+
+SAMPLES: dict[str, object] = {
+    "header": header_of(BACKUP),
+    "peer": None,
+    "parity": 0,
+    "reason": "a reason",
+    "seconds": 72.0,
+    "op_id": (0, 1),
+    "new_term": 1,
+    "head": Head(0, 5),
+    "challenge": "c",
+    "want_final_sync": True,
+    "without_peer": True,
+}
+
+
+def every_event() -> list[e.Event]:
+    """One of each kind of event there is."""
+    events: list[e.Event] = []
+    for kind in e.Event.__subclasses__():
+        needed = [field.name for field in fields(kind) if field.default is MISSING]
+        events.append(kind(**{name: SAMPLES[name] for name in needed}))
+    return events
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("event", every_event(), ids=lambda event: type(event).__name__)
+def test_every_event_in_every_state_is_answered_by_a_row_a_refusal_or_an_error(state: State, event: e.Event) -> None:
+    is_listed = any(state in edge.states and edge.event is type(event) for edge in TABLE)
+    for op in (None, OP):
+        for parity in (0, 1):
+            before = RoleState(state=state, parity=parity, own_term=0, op=op, initialised=True)
+            try:
+                result = handle(before, event)
+            except UnknownEdge:
+                assert not is_listed
+                continue
+            assert is_listed
+            assert bool(result.edges) is not bool(result.refusal)
+
+
+def test_the_shared_address_is_told_with_whoever_holds_it() -> None:
+    event = e.BootTimedOut(address_holder=MAC)
+    assert MAC in handle(UNCONFIRMED, event).edges[0].tells(event)
 
 
 def test_every_row_of_the_table_has_a_place_in_the_states_of_its_role() -> None:
