@@ -152,3 +152,11 @@ class SmtpEncryption(TextChoices):
     NONE = "none", "None"
     TLS = "tls", "SSL/TLS"
     STARTTLS = "starttls", "STARTTLS"
+
+
+class RateUnit(TextChoices):
+    """Units of a bandwidth limit, as administrators and their providers name them."""
+
+    KILOBYTES = "kB/s", "kB/s"
+    MEGABYTES = "MB/s", "MB/s"
+    MEGABITS = "Mbit/s", "Mbit/s"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import ipaddress
 import re
 from typing import Any
@@ -11,14 +10,9 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from appliances import addresses, selectors
-from appliances.models import BackupSettings
-from sync.rules import timing
+from appliances import selectors
 
-MOST_TEST_IPS = 8
 HOST_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
-INTERVAL_LIMITS = "Enter a whole number; the interval is from 1 minute to 7 days."
-UNITS = {"minutes": dt.timedelta(minutes=1), "hours": dt.timedelta(hours=1), "days": dt.timedelta(days=1)}
 
 
 class HostField(forms.CharField):
@@ -95,79 +89,6 @@ class ChangeForm(forms.Form):
     want_final_sync = forms.BooleanField(required=False)
     without_peer = forms.BooleanField(required=False)
     accept_loss = forms.BooleanField(required=False)
-
-
-class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Backup Settings, the interval as a number and a unit."""
-
-    every = forms.IntegerField(
-        label="Automatic Data-Sync Interval",
-        min_value=1,
-        max_value=10080,
-        error_messages=dict.fromkeys(("min_value", "max_value", "invalid"), INTERVAL_LIMITS),
-        help_text="How often a data-sync starts. What is lost in an unplanned failover is at most this interval plus "
-        "the duration of a data-sync. From 1 minute to 7 days.",
-    )
-    unit = forms.ChoiceField(label="Unit", choices=[(name, name) for name in UNITS])
-    timeout_seconds = forms.IntegerField(
-        label="Primary Site Instance Timeout",
-        required=False,
-        min_value=int(timing.MIN_TIMEOUT),
-        max_value=int(timing.MAX_TIMEOUT),
-        help_text="Seconds that the primary must be silent before this appliance takes over: from 10 to 86400.",
-    )
-
-    class Meta:
-        model = BackupSettings
-        fields = [
-            "enable_backup_operations",
-            "enable_automatic_failover",
-            "connectivity_test_ips",
-            "accept_no_test_ips",
-            "auto_resolve",
-        ]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        interval = self.instance.data_sync_interval
-        unit = next((name for name in reversed(UNITS) if not interval % UNITS[name]), "minutes")
-        self.fields["unit"].initial, self.fields["every"].initial = unit, max(interval // UNITS[unit], 1)
-        self.fields["timeout_seconds"].initial = int(self.instance.primary_timeout.total_seconds())
-
-    def clean_connectivity_test_ips(self) -> str:
-        """IP addresses, separated by single spaces, that this appliance may ask."""
-        typed: str = self.cleaned_data["connectivity_test_ips"]
-        found = []
-        for word in typed.replace(",", " ").split():
-            try:
-                address = ipaddress.ip_address(word)
-            except ValueError as error:
-                raise ValidationError(f"{word} is not an IP address.") from error
-            if why := addresses.refusal(address, allow_loopback=settings.ALLOW_LOOPBACK_TARGETS):
-                raise ValidationError(f"{word} cannot be a connectivity test IP: {why}.")
-            found.append(str(address))
-        if len(found) > MOST_TEST_IPS:
-            raise ValidationError(f"At most {MOST_TEST_IPS} addresses.")
-        return " ".join(dict.fromkeys(found))
-
-    def clean(self) -> dict[str, Any]:
-        """The interval within its limits."""
-        data = super().clean() or {}
-        if data.get("every") and data.get("unit"):
-            interval = data["every"] * UNITS[data["unit"]]
-            if interval > dt.timedelta(days=7):
-                self.add_error("every", INTERVAL_LIMITS)
-            self.instance.data_sync_interval = interval
-        if data.get("timeout_seconds"):
-            self.instance.primary_timeout = dt.timedelta(seconds=data["timeout_seconds"])
-        is_unwatched = not data.get("connectivity_test_ips") and not data.get("accept_no_test_ips")
-        if data.get("enable_automatic_failover") and is_unwatched and "connectivity_test_ips" not in self.errors:
-            self.add_error(
-                "connectivity_test_ips",
-                "Automatic failover needs at least one address, or the risk accepted below: without one this appliance "
-                "cannot tell a dead primary from its own cut line.",
-            )
-        return data
 
 
 class TypeKeyForm(forms.Form):

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from sync.views import failover, live, security
+from sync.views import backup_settings, failover, live, security
 
 failover_patterns = [
     path("", failover.page, name="page"),
@@ -14,6 +14,7 @@ failover_patterns = [
     path("fix/", failover.fix, name="fix"),
     path("break/", failover.break_relationship, name="break"),
     path("backup-settings/", failover.backup_settings, name="backup-settings"),
+    path("backup-settings/check/", backup_settings.check, name="check-settings"),
 ]
 
 urlpatterns = [

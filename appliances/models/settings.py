@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from appliances import secrets
-from appliances.choices import SmtpEncryption
+from appliances.choices import RateUnit, SmtpEncryption
 from appliances.models.base import Singleton
 
 
@@ -64,6 +65,9 @@ class ApiConfiguration(Singleton):
         return "API configuration"
 
 
+BYTES_A_SECOND = {RateUnit.KILOBYTES: 1_000, RateUnit.MEGABYTES: 1_000_000, RateUnit.MEGABITS: 125_000}
+
+
 class BackupSettings(Singleton):
     """Settings in force only while this appliance is the backup. Never synchronised: each appliance has its own."""
 
@@ -79,7 +83,16 @@ class BackupSettings(Singleton):
         help_text="Time from the start of one data-sync to the start of the next: hh:mm:ss, "
         "from one minute to seven days.",
     )
-
+    bandwidth_limit = models.DecimalField(
+        "Data-Sync Bandwidth Limit",
+        max_digits=8,
+        decimal_places=3,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal(0))],
+        help_text="The most that a data-sync takes of the line; empty or 0: no limit.",
+    )
+    bandwidth_unit = models.CharField("Unit", max_length=6, choices=RateUnit.choices, default=RateUnit.MEGABYTES)
     enable_automatic_failover = models.BooleanField(
         "Enable Automatic Failover",
         default=False,
@@ -91,6 +104,15 @@ class BackupSettings(Singleton):
         validators=[MinValueValidator(dt.timedelta(seconds=10)), MaxValueValidator(dt.timedelta(hours=24))],
         help_text="How long the primary must be unreachable before this appliance takes over: hh:mm:ss, "
         "from ten seconds to 24 hours.",
+    )
+    probe_interval = models.FloatField(
+        "Probe Interval", null=True, blank=True, help_text="Seconds; empty: derived from the timeout."
+    )
+    address_lifetime = models.PositiveSmallIntegerField(
+        "Address Lifetime", null=True, blank=True, help_text="Seconds; empty: derived from the timeout."
+    )
+    isolation_time = models.FloatField(
+        "Isolation Timer", null=True, blank=True, help_text="Seconds; empty: derived from the timeout."
     )
     connectivity_test_ips = models.CharField(
         "Network Connectivity Test IPs",
@@ -112,6 +134,11 @@ class BackupSettings(Singleton):
 
     class Meta:
         verbose_name = verbose_name_plural = "Backup settings"
+
+    @property
+    def bandwidth_bytes(self) -> int:
+        """The most bytes that a data-sync transfers in a second; 0: no limit."""
+        return int((self.bandwidth_limit or 0) * BYTES_A_SECOND[RateUnit(self.bandwidth_unit)])
 
     @property
     def test_ips(self) -> list[str]:

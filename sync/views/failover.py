@@ -12,10 +12,11 @@ from appliances import selectors
 from appliances.choices import Role
 from appliances.models import BackupSettings
 from sync import alerts, relationship, role_changes, tasks
+from sync.backup_settings import BackupSettingsForm
 from sync.errors import EstablishRefused, SyncError
-from sync.forms import BackupSettingsForm, ChangeForm, EstablishForm, suggested_reverse
-from sync.rules import timing
+from sync.forms import ChangeForm, EstablishForm, suggested_reverse
 from sync.situation import Situation, read
+from sync.views import backup_settings as settings_view
 from sync.views import live, steps
 from sync.views.common import ESTABLISH, SWITCH_ROLES, console_page, may, tell, to_page, who
 
@@ -167,8 +168,7 @@ def _pair(request: HttpRequest, it: Situation, settings_form: BackupSettingsForm
         **live.parts(request, it),
         "events": live.latest_events(),
         "settings_form": form,
-        "failover_fields": [form["timeout_seconds"], form["connectivity_test_ips"]],
-        "times": timing.derive(form.instance.primary_timeout.total_seconds()),
+        **settings_view.beside(it, form),
         "settings_open": settings_form is not None or it.role == Role.BACKUP,
     }
     return render(request, "failover/page.html", context)

@@ -17,8 +17,8 @@ from django.views.decorators.http import require_GET
 
 from appliances.admin.sites import login_site
 from appliances.choices import Role, SyncStatus
-from appliances.models import BackupSettings
 from sync import history
+from sync.backup_settings import grades
 from sync.models import StatusEvent, SyncRun
 from sync.situation import Situation, read
 from sync.views import steps
@@ -72,6 +72,7 @@ def parts(request: HttpRequest, it: Situation) -> dict[str, Any]:
         "change_steps": steps.of_change(change, it) if change else steps.of_operation(it) if it.is_busy else [],
         "progress": Progress(it.running_sync, it.now - it.running_sync.started_at) if it.running_sync else None,
         "runs": recent_runs(),
+        "grades": grades(it),
         **guard(it),
         "may_switch": may(request, SWITCH_ROLES),
         "may_establish": may(request, ESTABLISH),
@@ -79,18 +80,10 @@ def parts(request: HttpRequest, it: Situation) -> dict[str, Any]:
 
 
 def guard(it: Situation) -> dict[str, Any]:
-    """What the guard of automatic failover says on a backup, clause by clause, and how the test IPs answer."""
+    """What the guard of automatic failover says on a backup, clause by clause."""
     if it.role != Role.BACKUP:
         return {}
-    tests = [
-        {"address": address, "how": said.get("how"), "at": _moment(said.get("at"))}
-        for address, said in it.view.tests.get("addresses", {}).items()
-    ]
-    return {"guard": it.view.decision, "tests": tests, "is_automatic": BackupSettings.load().enable_automatic_failover}
-
-
-def _moment(seconds: float | None) -> dt.datetime | None:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC) if seconds else None
+    return {"guard": it.view.decision, "is_automatic": it.backup_settings.enable_automatic_failover}
 
 
 def shape(it: Situation) -> str:

@@ -8,7 +8,8 @@ import pytest
 from pytest_django import Settings
 
 from appliances.models import BackupSettings
-from sync.forms import BackupSettingsForm, EstablishForm
+from sync.backup_settings import BackupSettingsForm
+from sync.forms import EstablishForm
 
 pytestmark = pytest.mark.django_db
 GOOD = {"peer_host": "10.0.4.12", "peer_port": "443", "reverse_host": "site1.example.com", "reverse_port": "443"}
