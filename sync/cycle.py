@@ -31,8 +31,11 @@ def boot() -> None:
 
 def turn(pulse: failover.Pulse) -> list[due.Work]:
     """One turn; what another worker is to be asked for."""
-    stood_still = pulse.beat(boottime=journal.boottime(), monotonic=time.monotonic(), times=probes.times())
-    health.write(health.collect())
+    times = probes.times()
+    stood_still = pulse.beat(boottime=journal.boottime(), monotonic=time.monotonic(), times=times)
+    if pulse.portal is not None:
+        pulse.portal.ask_if_due(times)
+    health.write(health.collect(pulse.portal.problem(times) if pulse.portal else ""))
     settle()
     lease.reap()
     relationship = selectors.relationship()

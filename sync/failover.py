@@ -20,7 +20,9 @@ from appliances import shared_ips
 from appliances.choices import ProbeOutcome, Role, Severity, State
 from appliances.models import BackupSettings
 from sync import act, health, history, journal, probes
+from sync.health import Health
 from sync.models import PeerView, StatusEvent
+from sync.portal import SILENT, Portal
 from sync.rules import events as e
 from sync.rules import takeover, timing
 from sync.rules.facts import RoleState
@@ -34,9 +36,13 @@ log = logging.getLogger(__name__)
 
 
 class Pulse:
-    """What one process remembers from turn to turn: when it last turned, and since when it is not well."""
+    """What one process remembers from turn to turn: when it last turned, and since when it is not well.
 
-    def __init__(self) -> None:
+    `portal` watches the own web server; None where there is none to watch.
+    """
+
+    def __init__(self, portal: Portal | None = None) -> None:
+        self.portal = portal
         self.last: tuple[float, float] | None = None
         self.tilt_until = 0.0
         self.unwell_since: float | None = None
@@ -53,6 +59,14 @@ class Pulse:
         log.warning("stood still", extra={"seconds": round(passed, 1)})
         return passed
 
+    def note_health(self, own: Health, now: float) -> None:
+        """Remember since when this appliance cannot serve: a silent web server counts from its last good answer."""
+        if own.can_serve:
+            self.unwell_since = None
+        elif self.unwell_since is None:
+            is_silent = self.portal is not None and own.message == SILENT
+            self.unwell_since = self.portal.served if self.portal and is_silent else now
+
 
 def consider(pulse: Pulse, *, stood_still: float) -> None:
     """One turn of automatic failover; `stood_still` is how long this appliance did nothing before it, else 0."""
@@ -67,7 +81,7 @@ def _watch_myself(pulse: Pulse, state: RoleState, times: timing.Timing, stood_st
     """A primary that must not go on stops serving (rows 2, 7, 7b)."""
     now = journal.boottime()
     own = health.read()
-    pulse.unwell_since = None if own.is_healthy else pulse.unwell_since or now
+    pulse.note_health(own, now)
     if state.state not in (State.P_ACTIVE, State.P_DRAINING) or probes.acknowledged_timeout() is None:
         return
     view = PeerView.load()

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -34,18 +35,37 @@ HEALTHY = "This appliance is healthy."
 
 @dataclass(frozen=True)
 class Health:
-    """How this appliance is: `message` is one sentence for administrators."""
+    """How this appliance is: `message` is one sentence for administrators.
+
+    `can_serve`: the database takes writes and the web server answers; without that a primary gives its role up, and
+    does not confirm it. What else is wrong (no broker, a full disk) is no better on the peer.
+    """
 
     is_healthy: bool
     message: str
+    can_serve: bool = True
 
 
-UNKNOWN = Health(False, "The health of this appliance is not known: its role worker has not reported in time.")
+UNKNOWN = Health(
+    False, "The health of this appliance is not known: its role worker has not reported in time.", can_serve=False
+)
 
 
-def collect() -> Health:
-    """Look at the database, the disk, the role and the broker; the first problem found is the message. Never raises."""
-    for look in (_database, _disk, _role, _broker):
+def collect(portal: str = "") -> Health:
+    """Look at the database, the disk, the role and the broker; the first problem found is the message. Never raises.
+
+    `portal` is what is wrong with the own web server, empty where nothing is.
+    """
+    problem = _first(database_problem, lambda: portal)
+    if problem:
+        return Health(False, problem, can_serve=False)
+    problem = _first(_disk, _role, _broker)
+    return Health(not problem, problem or HEALTHY)
+
+
+def _first(*looks: Callable[[], str]) -> str:
+    """The first problem found."""
+    for look in looks:
         try:
             problem = look()
         except DatabaseError:
@@ -53,8 +73,8 @@ def collect() -> Health:
         except OSError:
             problem = "The data folder cannot be read."
         if problem:
-            return Health(False, problem)
-    return Health(True, HEALTHY)
+            return problem
+    return ""
 
 
 def write(health: Health) -> None:
@@ -62,7 +82,12 @@ def write(health: Health) -> None:
 
     Not made durable on purpose: after a power cut the stamp is worthless anyway.
     """
-    content = {"healthy": health.is_healthy, "message": health.message, "boottime": journal.boottime()}
+    content = {
+        "healthy": health.is_healthy,
+        "message": health.message,
+        "can_serve": health.can_serve,
+        "boottime": journal.boottime(),
+    }
     # Turns may overlap in several threads of one process.
     writer = f"{os.getpid()}-{threading.get_native_id()}"
     temporary = settings.HEALTH_FILE.with_name(f"{settings.HEALTH_FILE.name}.{writer}.tmp")
@@ -76,6 +101,7 @@ def read() -> Health:
         with open(settings.HEALTH_FILE, "rb") as file:
             content = json.loads(file.read(MAX_FILE_BYTES))
         is_healthy, message, stamp = content["healthy"], content["message"], float(content["boottime"])
+        can_serve = content["can_serve"] is True
     except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return UNKNOWN
     # A stamp in the future is from before this machine started again.
@@ -83,10 +109,10 @@ def read() -> Health:
         return UNKNOWN
     if not isinstance(is_healthy, bool) or not isinstance(message, str):
         return UNKNOWN
-    return Health(is_healthy, message)
+    return Health(is_healthy, message, can_serve)
 
 
-def _database() -> str:
+def database_problem() -> str:
     """Empty when the database takes writes."""
     if connection.vendor != "sqlite":
         with connection.cursor() as cursor:

@@ -35,7 +35,7 @@ def observe(
         is_sync_due=state.role == Role.BACKUP and _is_sync_due(relationship),
         is_sync_running=is_sync_running,
         boot_seconds=probes.times().boot,
-        is_healthy=health.read().is_healthy,
+        can_serve=health.read().can_serve,
         hears_test_ip=not probes.all_test_ips() or view.test_rounds[-1:] == [True],
     )
 

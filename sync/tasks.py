@@ -25,6 +25,7 @@ from sync.keeper import Keeper
 from sync.models import RoleChange
 from sync.peer import messages
 from sync.peer.client import PeerClient
+from sync.portal import Portal
 from sync.rules.due import PROBE_TOTAL_SECONDS, Work
 from sync.rules.facts import header_of
 
@@ -50,7 +51,7 @@ def turn() -> None:
     send_alerts(alerts.examine())
 
 
-_pulse = failover.Pulse()
+_pulse = failover.Pulse(Portal())
 _keeper = Keeper(turn, lambda: settings.DATA_DIR / "keeper.lock")
 
 

@@ -27,7 +27,7 @@ TOP_LEVEL = {
     "deploy",
 }
 # Who may open connections over HTTP; everything else asks these.
-HTTP_CLIENTS = {"sync/peer/client.py", "sync/peer/connection.py"}
+HTTP_CLIENTS = {"sync/peer/client.py", "sync/peer/connection.py", "sync/portal.py"}
 HTTP_CONNECTIONS = ("HTTPConnection", "HTTPSConnection", "urlopen")
 HTTP_MODULES = {"urllib.request", "urllib3", "requests", "httpx"}
 

@@ -103,7 +103,7 @@ def take_in(found: probes.Look) -> Header | None:
     seen = e.PeerSeen(
         found.status.header,
         is_current=True,
-        is_healthy=health.read().is_healthy,
+        can_serve=health.read().can_serve,
         same_role_polls=found.same_role_polls,
         auto_resolve=BackupSettings.load().auto_resolve,
     )

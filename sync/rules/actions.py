@@ -179,7 +179,7 @@ def peer_is(*states: frozenset[State]) -> Callable[[RoleState, Any], bool]:
 
 
 IS_ADDRESS_HELD: Condition = (lambda _, ev: ev.address_holder != "", "Nobody else holds the shared IP address.")
-IS_HEALTHY: Condition = (lambda _, ev: ev.is_healthy, "This appliance is not healthy.")
+CAN_SERVE: Condition = (lambda _, ev: ev.can_serve, "The web server or the database of this appliance does not work.")
 IS_CONFIRMED: tuple[Condition, ...] = (
     (lambda s, ev: ev.header.term <= s.own_term, "The peer knows a higher term."),
     (

@@ -69,7 +69,7 @@ def events_due(seen: Observation) -> list[e.Event]:
     """What has happened by the passing of time: a boot time-out, a lost operation, a grant without an answer."""
     state = seen.state.state
     if state == State.P_UNCONFIRMED and seen.seconds_in_state >= seen.boot_seconds and not _is_peer_answering(seen):
-        return [e.BootTimedOut(seen.hears_test_ip, seen.is_healthy)]
+        return [e.BootTimedOut(seen.hears_test_ip, seen.can_serve)]
     if state == State.B_YIELDED and seen.seconds_in_state >= GRANT_ALERT_SECONDS:
         return [e.GrantUnanswered()]
     if seen.state.op is None or state == State.B_YIELDED:

@@ -36,7 +36,7 @@ class BootTimedOut(Event):
     """
 
     hears_test_ip: bool = True
-    is_healthy: bool = True
+    can_serve: bool = True
     address_holder: str = ""
     has_witness: bool | None = None
 
@@ -102,7 +102,7 @@ class PeerSeen(Event):
 
     header: Header
     is_current: bool = False
-    is_healthy: bool = True
+    can_serve: bool = True
     same_role_polls: int = 0
     auto_resolve: bool = False
     address_holder: str = ""

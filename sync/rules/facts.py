@@ -139,4 +139,4 @@ class Observation:
     is_sync_running: bool
     boot_seconds: float
     hears_test_ip: bool
-    is_healthy: bool
+    can_serve: bool

@@ -77,7 +77,7 @@ ALONE: tuple[Edge, ...] = (
         (
             (lambda s, _: s.own_term == s.term, "Another appliance owns a higher term."),
             (lambda _, ev: ev.hears_test_ip, "No connectivity test IP answers either: this appliance may be cut off."),
-            do.IS_HEALTHY,
+            do.CAN_SERVE,
             (lambda _, ev: ev.has_witness is not False, "The witness did not grant the role."),
         ),
         Severity.WARNING,

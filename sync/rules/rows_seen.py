@@ -31,7 +31,7 @@ SEEN: tuple[Edge, ...] = (
         (
             do.IS_CURRENT,
             *do.IS_CONFIRMED,
-            do.IS_HEALTHY,
+            do.CAN_SERVE,
         ),
     ),
     Edge(

@@ -134,7 +134,7 @@ def _observe(pair: Pair, side: int) -> Observation:
         peer_op=peer.op,
         boot_seconds=30.0,
         hears_test_ip=True,
-        is_healthy=True,
+        can_serve=True,
         peer_change=str(peer.change.number) if peer.change else "",
         change=str(node.change.number) if node.change else "",
         change_age=LONG_AGO,

@@ -86,6 +86,7 @@ class Box:
             "ALLOW_LOOPBACK_TARGETS": "1",
             "LOG_LEVEL": "WARNING",
             "DJANGO_SETTINGS_MODULE": settings,
+            "SECRET_KEY": "of every process of this box" * 3,
         }
         folder.mkdir(parents=True, exist_ok=True)
         self.log = open(folder / "log", "wb")  # noqa: SIM115  (closed with the box)

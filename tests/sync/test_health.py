@@ -18,7 +18,8 @@ from tests.sync.pairs import establish
 
 
 def put_on_file(**fields: object) -> None:
-    content = {"healthy": True, "message": "This appliance is healthy.", "boottime": journal.boottime()} | fields
+    content = {"healthy": True, "message": "This appliance is healthy.", "can_serve": True}
+    content |= {"boottime": journal.boottime()} | fields
     settings.HEALTH_FILE.write_text(json.dumps(content))
 
 
@@ -112,6 +113,13 @@ class TestCollect:
         settings.REDIS_URL = f"redis+socket://{tmp_path / 'none.sock'}"
         assert health.collect().message.startswith("The message broker does not answer")
 
+    def test_a_web_server_that_does_not_answer_is_not_healthy_and_cannot_serve(self):
+        assert health.collect("It is silent.") == Health(False, "It is silent.", can_serve=False)
+
+    def test_without_a_broker_clients_are_served_all_the_same(self, settings, tmp_path: Path):
+        settings.REDIS_URL = f"redis+socket://{tmp_path / 'none.sock'}"
+        assert health.collect().can_serve
+
     def test_a_broker_made_of_files_counts_as_reachable(self, settings):
         settings.REDIS_URL = "filesystem://"
         assert health.collect().is_healthy
@@ -124,7 +132,7 @@ def test_a_database_that_takes_no_writes_is_not_healthy():
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA query_only = ON")
         try:
-            assert health.collect() == Health(False, "The database does not accept writes.")
+            assert health.collect() == Health(False, "The database does not accept writes.", can_serve=False)
         finally:
             cursor.execute("PRAGMA query_only = OFF")
 

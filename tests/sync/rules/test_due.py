@@ -29,7 +29,7 @@ QUIET = Observation(
     is_sync_running=False,
     boot_seconds=30.0,
     hears_test_ip=True,
-    is_healthy=True,
+    can_serve=True,
 )
 
 
@@ -89,8 +89,8 @@ def test_a_primary_that_hears_nobody_for_the_boot_time_serves() -> None:
     assert due.events_due(in_state(State.P_UNCONFIRMED, seconds_since_answer=None)) == [e.BootTimedOut()]
     assert due.events_due(in_state(State.P_UNCONFIRMED, seconds_since_answer=None, seconds_in_state=29.0)) == []
     assert due.events_due(in_state(State.P_UNCONFIRMED, seconds_since_answer=2.0)) == []
-    unwell = in_state(State.P_UNCONFIRMED, seconds_since_answer=None, is_healthy=False)
-    assert due.events_due(unwell) == [e.BootTimedOut(is_healthy=False)]
+    unwell = in_state(State.P_UNCONFIRMED, seconds_since_answer=None, can_serve=False)
+    assert due.events_due(unwell) == [e.BootTimedOut(can_serve=False)]
 
 
 def test_a_drained_primary_takes_its_role_back_when_the_backup_is_lost_or_idle() -> None:

@@ -138,7 +138,7 @@ def test_every_row_of_the_table_is_shown_to_be_taken() -> None:
 REFUSED = [
     ("without a test IP nobody confirms itself", UNCONFIRMED, e.BootTimedOut(hears_test_ip=False), {}),
     ("nobody serves again while the peer answers", UNCONFIRMED, e.ServeAgain(header_of(BACKUP)), {}),
-    ("nobody confirms itself while it is not well", UNCONFIRMED, e.BootTimedOut(is_healthy=False), {}),
+    ("nobody confirms itself while it is not well", UNCONFIRMED, e.BootTimedOut(can_serve=False), {}),
     ("nobody confirms itself against the witness", UNCONFIRMED, e.BootTimedOut(has_witness=False), {}),
     ("a peer that knows a higher term confirms nobody", UNCONFIRMED, e.BootTimedOut(), {"term": 1}),
     ("a drained primary yields only for the newest settings", DRAINING, ready_message(head=Head(0, 4)), {}),
@@ -316,7 +316,7 @@ def test_an_old_primary_rejoins_by_itself_only_if_it_holds_nothing_of_its_own(ch
 
 
 def test_an_unhealthy_primary_does_not_confirm_itself() -> None:
-    assert handle(UNCONFIRMED, seen(BACKUP, is_healthy=False)).state.state == State.P_UNCONFIRMED
+    assert handle(UNCONFIRMED, seen(BACKUP, can_serve=False)).state.state == State.P_UNCONFIRMED
 
 
 def test_a_superseded_primary_does_not_serve_again_against_newer_settings() -> None:
