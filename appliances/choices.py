@@ -135,6 +135,12 @@ class Severity(TextChoices):
     ERROR = "error", "Error"
 
 
+class Blocker(TextChoices):
+    """A named reason why something is not ready, for page, log and API."""
+
+    NO_NETWORK_RIGHTS = "NO_NETWORK_RIGHTS", "This installation has no right to change addresses"
+
+
 class SessionEventKind(TextChoices):
     """What happened in a support session."""
 

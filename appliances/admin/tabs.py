@@ -100,7 +100,7 @@ LOGIN_TABS = (
 APPLIANCE_TABS = (
     Tab("Status", "appliance:index"),
     Tab("My Account", "appliance:my_account"),
-    Tab("Networking", children=(Tab("IP Configuration", "appliance:ip_configuration"),)),
+    Tab("Networking", children=(Tab("IP Configuration", "appliance:appliances_ipconfig_changelist"),)),
     Tab("Security", children=(Tab("Certificates", "appliance:appliances_certificate_changelist"),)),
     Tab("Support", children=(Tab("Utilities", "appliance:utilities"),)),
 )

@@ -41,7 +41,11 @@ class Interface:
 
     def has(self, address: str) -> bool:
         """Whether it has this address, written in its short form, whatever the prefix."""
-        return any(own.partition("/")[0] == address for own in self.addresses)
+        return bool(self.written(address))
+
+    def written(self, address: str) -> str:
+        """This address with the prefix that it has here, as address/prefix; "" if it does not have it."""
+        return next((own for own in self.addresses if own.partition("/")[0] == address), "")
 
 
 def interfaces() -> tuple[Interface, ...]:
