@@ -32,6 +32,7 @@ EXTRA_HOST_NAMES = env.list("EXTRA_HOST_NAMES", default=[])
 ALLOW_LOOPBACK_TARGETS = env.bool("ALLOW_LOOPBACK_TARGETS", default=False)
 FIRST_SYNC_DELAY_SECONDS = env.int("FIRST_SYNC_DELAY_SECONDS", default=60)
 FENCING_COMMAND = env.str("FENCING_COMMAND", default="")
+WITNESS_COMMAND = env.str("WITNESS_COMMAND", default="")
 CRASH_POINTS = env.bool("CRASH_POINTS", default=False)
 PRODUCT = "failover-site"
 PRODUCT_VERSION = "1.0.0"

@@ -54,8 +54,10 @@ def turn(pulse: failover.Pulse) -> list[due.Work]:
         is_sync_running=pull.is_running(),
     )
     for event in due.events_due(seen):
+        whole = failover.with_witness(pulse, event)
         try:
-            act.deliver(event)
+            if whole is not None:
+                act.deliver(whole)
         except UnknownEdge as error:  # the state has changed since it was observed: the next turn looks again
             log.info("event out of date", extra={"why": str(error)})
     if due.is_grant_to_be_repeated(seen) and seen.state.op is not None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import shlex
-import subprocess
+import math
+import threading
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -22,15 +22,18 @@ from appliances.models import BackupSettings
 from sync import act, health, history, journal, probes
 from sync.health import Health
 from sync.models import PeerView, StatusEvent
+from sync.outside import WITNESS_SECONDS, Attempt, Lease
 from sync.portal import SILENT, Portal
 from sync.rules import events as e
 from sync.rules import takeover, timing
-from sync.rules.facts import RoleState
+from sync.rules.facts import RoleState, ballot
 from sync.rules.takeover import Decision, TakeoverFacts, Verdict
 
-FENCE_SECONDS = 30.0
 FAILOVER_EVENT = "role.20"
 SHADOW = "shadow"
+BACK_OFF_SECONDS = 30.0
+LONGEST_BACK_OFF_SECONDS = 240.0
+TELL_SECONDS = 10.0  # reasons that come and go are told of no more often
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +49,25 @@ class Pulse:
         self.last: tuple[float, float] | None = None
         self.tilt_until = 0.0
         self.unwell_since: float | None = None
+        self.attempt: Attempt | None = None
+        self.lease: Lease | None = None
+        self.back_off_until = 0.0
+        self._back_off = (BACK_OFF_SECONDS, "")
+        self.turning = threading.Lock()
+
+    def attempt_of(self, state: RoleState, times: timing.Timing) -> Attempt:
+        """The attempt to take over that is being made, or a new one."""
+        if self.attempt is None:
+            self.attempt = Attempt(ballot(state.parity, state.term), witness_seconds(times))
+        return self.attempt
+
+    def back_off(self, reason: str) -> None:
+        """The attempt was given up: no other for 30 s, and for twice as long each time that the reason is the same."""
+        seconds, before = self._back_off
+        seconds = min(2 * seconds, LONGEST_BACK_OFF_SECONDS) if reason == before else BACK_OFF_SECONDS
+        self._back_off = seconds, reason
+        self.back_off_until = journal.boottime() + seconds
+        self.attempt = None
 
     def beat(self, *, boottime: float, monotonic: float, times: timing.Timing) -> float:
         """Note this turn; for how long this appliance stood still before it, in seconds, or 0."""
@@ -70,11 +92,12 @@ class Pulse:
 
 def consider(pulse: Pulse, *, stood_still: float) -> None:
     """One turn of automatic failover; `stood_still` is how long this appliance did nothing before it, else 0."""
-    state, times = journal.read(), probes.times()
-    if state.role == Role.PRIMARY:
-        _watch_myself(pulse, state, times, stood_still)
-    elif state.role == Role.BACKUP:
-        _watch_the_primary(pulse, state, times)
+    with pulse.turning:  # turns overlap while the peer is silent, and each program from outside is run once
+        state, times = journal.read(), probes.times()
+        if state.role == Role.PRIMARY:
+            _watch_myself(pulse, state, times, stood_still)
+        elif state.role == Role.BACKUP:
+            _watch_the_primary(pulse, state, times)
 
 
 def _watch_myself(pulse: Pulse, state: RoleState, times: timing.Timing, stood_still: float) -> None:
@@ -83,15 +106,29 @@ def _watch_myself(pulse: Pulse, state: RoleState, times: timing.Timing, stood_st
     own = health.read()
     pulse.note_health(own, now)
     if state.state not in (State.P_ACTIVE, State.P_DRAINING) or probes.acknowledged_timeout() is None:
+        pulse.lease = None
         return
+    pulse.attempt = None
     view = PeerView.load()
-    heard = max(view.answered_boottime or 0.0, view.tests.get("answered") or 0.0, view.heard_boottime or 0.0)
+    peer = max(view.answered_boottime or 0.0, view.heard_boottime or 0.0)
+    heard = max(peer, view.tests.get("answered") or 0.0)
     if stood_still >= times.lifetime:
         act.deliver(e.LeaseRanOut(f"This appliance stood still for {stood_still:.0f} s."))
     elif probes.all_test_ips() and heard and now - heard > times.isolation:
         act.deliver(e.Isolated(now - heard))
+    elif _has_lost_the_witness(pulse, state, times) and now - peer > 2 * times.interval + times.probe:
+        act.deliver(e.Isolated(now - peer, "Neither the peer nor the witness answers"))
     elif pulse.unwell_since is not None and now - pulse.unwell_since > times.isolation:
         act.deliver(e.Unwell(own.message))
+
+
+def _has_lost_the_witness(pulse: Pulse, state: RoleState, times: timing.Timing) -> bool:
+    """Whether a witness is configured and has not renewed its word in time."""
+    if not settings.WITNESS_COMMAND:
+        return False
+    pulse.lease = pulse.lease or Lease()
+    pulse.lease.renew_if_due(state.own_term, witness_seconds(times))
+    return pulse.lease.has_run_out(witness_seconds(times))
 
 
 def _watch_the_primary(pulse: Pulse, state: RoleState, times: timing.Timing) -> None:
@@ -100,11 +137,15 @@ def _watch_the_primary(pulse: Pulse, state: RoleState, times: timing.Timing) -> 
     decision = takeover.judge(facts)
     as_if_armed = replace(facts, automatic_failover=True, is_timeout_acknowledged=True)
     shadow = None if wishes.enable_automatic_failover else takeover.judge(as_if_armed)
-    _keep(decision, shadow)
+    _keep(decision, shadow, facts.failures_needed)
     if decision.verdict == Verdict.TAKE_OVER:
-        _take_over(pulse, times, decision)
-    elif state.state == State.B_PROMOTING:
-        act.deliver(e.TakeoverAborted(decision.reason), evidence=decision.evidence)
+        _take_over(pulse, state, times, decision)
+    elif state.state == State.B_PROMOTING or (pulse.attempt and pulse.attempt.has_witness is False):
+        _give_up(pulse, decision)
+    elif decision.verdict == Verdict.COUNT_DOWN and (decision.seconds_left or 0) <= _lead(times):
+        pulse.attempt_of(state, times).hear_witness()
+    else:
+        pulse.attempt = None
 
 
 def _facts(pulse: Pulse, state: RoleState, times: timing.Timing, wishes: BackupSettings) -> TakeoverFacts:
@@ -129,8 +170,9 @@ def _facts(pulse: Pulse, state: RoleState, times: timing.Timing, wishes: BackupS
         and peer.acknowledged_timeout <= times.timeout,
         has_carrier=shared_ips.have_carrier(),
         is_address_free=None,
-        is_fenced=None,
-        has_witness=None,
+        is_fenced=pulse.attempt.is_fenced if pulse.attempt else None,
+        has_witness=pulse.attempt.has_witness if pulse.attempt else None,
+        back_off_left=max(0.0, pulse.back_off_until - now),
         failovers_today=StatusEvent.objects.filter(event=FAILOVER_EVENT, at__gte=day).count(),
     )
 
@@ -140,7 +182,7 @@ def _since(moment: float | None, now: float) -> float | None:
     return now - moment if moment is not None and moment <= now else None
 
 
-def _keep(decision: Decision, shadow: Decision | None) -> None:
+def _keep(decision: Decision, shadow: Decision | None, failures_needed: int) -> None:
     """Keep the verdict for the page, and tell of every change of it in Status History."""
     view = PeerView.load()
     before = view.decision or {}
@@ -150,46 +192,88 @@ def _keep(decision: Decision, shadow: Decision | None) -> None:
         "seconds_left": decision.seconds_left,
         "clauses": [asdict(clause) for clause in decision.clauses],
     }
-    was, would = before.get("verdict", Verdict.HOLD.value), before.get(SHADOW, "")
-    # What it would have done stands until the primary has answered again, whatever else speaks against it by then.
     is_back = view.outcome == ProbeOutcome.ANSWERED
-    is_standing = would == Verdict.TAKE_OVER.value and not is_back
-    kept[SHADOW] = would if is_standing else shadow.verdict.value if shadow else ""
+    # What it would have done stands until the primary has answered again, whatever else speaks against it by then.
+    is_standing = before.get(SHADOW) == Verdict.TAKE_OVER.value and not is_back
+    kept[SHADOW] = Verdict.TAKE_OVER.value if is_standing else shadow.verdict.value if shadow else ""
+    is_silent = not is_back and view.consecutive_failures >= failures_needed
+    kept |= _tell_verdict(decision, before, is_silent=is_silent)
     PeerView.objects.filter(pk=1).update(decision=kept)
+    if shadow is not None:
+        _tell_shadow(shadow, before.get(SHADOW, ""), is_back=is_back)
+
+
+def _tell_verdict(decision: Decision, before: dict[str, Any], *, is_silent: bool) -> dict[str, Any]:
+    """Tell of a verdict that has changed, and of other reasons not to take over while the primary is silent.
+
+    What is to be remembered of it: the reasons told, and when.
+    """
+    now, told = journal.boottime(), tuple(before.get("against", ()))
+    against = tuple(clause.name for clause in decision.against) if is_silent else ()
+    was = before.get("verdict", Verdict.HOLD.value)
     if decision.verdict == Verdict.COUNT_DOWN and was == Verdict.HOLD.value:
         sentence = f"The primary is silent. This appliance takes over in {decision.seconds_left or 0:.0f} s."
         history.record("failover.count_down", sentence, severity=Severity.WARNING, evidence=decision.evidence)
     elif decision.verdict == Verdict.HOLD and was == Verdict.COUNT_DOWN.value:
         history.record("failover.held", f"No take-over: {decision.reason}", evidence=decision.evidence)
-    if shadow is not None and shadow.verdict == Verdict.TAKE_OVER and would != Verdict.TAKE_OVER.value:
+    elif decision.verdict == Verdict.HOLD and against and against != told:
+        if 0 <= now - before.get("told_at", 0.0) < TELL_SECONDS:
+            return {"against": told, "told_at": before["told_at"]}
+        sentences = " ".join(clause.sentence for clause in decision.against)
+        sentence = f"The primary is silent, and this appliance does not take over: {sentences}"
+        history.record("failover.held", sentence[:1000], severity=Severity.WARNING, evidence=decision.evidence)
+    else:
+        return {"against": against, "told_at": before.get("told_at", 0.0)}
+    return {"against": against, "told_at": now}
+
+
+def _tell_shadow(shadow: Decision, would: str, *, is_back: bool) -> None:
+    """Tell what would have been done, and when the primary was back."""
+    if shadow.verdict == Verdict.TAKE_OVER and would != Verdict.TAKE_OVER.value:
         sentence = "Automatic failover is off. It would have taken over now."
         history.record("failover.shadow", sentence, severity=Severity.WARNING, evidence=shadow.evidence)
-    if shadow is not None and would == Verdict.TAKE_OVER.value and is_back:
+    if would == Verdict.TAKE_OVER.value and is_back:
         history.record("failover.shadow_over", "The primary is back; a take-over would have been needless by now.")
 
 
-def _take_over(pulse: Pulse, times: timing.Timing, decision: Decision) -> None:
-    """Take over: mark it, fence the peer, judge again, and only then be primary (rows 19, 12b, 20, 21)."""
-    if journal.read().state != State.B_PROMOTING:  # it is, when the process that began has died since
-        act.deliver(e.TakeoverDue(decision.reason), evidence=decision.evidence)
-    is_fenced = fence()
-    facts = replace(_facts(pulse, journal.read(), times, BackupSettings.load()), is_fenced=is_fenced)
-    again = takeover.judge(facts)
+def _take_over(pulse: Pulse, state: RoleState, times: timing.Timing, decision: Decision) -> None:
+    """Take over: mark it, hear witness and fence, judge again, and only then be primary (rows 19, 12b, 20, 21)."""
+    if state.state != State.B_PROMOTING:  # it is, when the process that began has died since
+        state = act.deliver(e.TakeoverDue(decision.reason), evidence=decision.evidence).after
+    if not pulse.attempt_of(state, times).is_over():
+        return
+    again = takeover.judge(_facts(pulse, journal.read(), times, BackupSettings.load()))
     if again.verdict == Verdict.TAKE_OVER:
+        pulse.attempt = None
         act.deliver(e.TakeoverConfirmed(again.reason), evidence=again.evidence)
     else:
-        act.deliver(e.TakeoverAborted(again.reason), evidence=again.evidence)
+        _give_up(pulse, again)
 
 
-def fence() -> bool | None:
-    """Run the fencing command; True when it confirmed that the peer is off, None when none is configured."""
-    argv = shlex.split(settings.FENCING_COMMAND)
-    if not argv:
+def _give_up(pulse: Pulse, decision: Decision) -> None:
+    """Something speaks against it at the last moment: leave it, and not try again at once (row 21)."""
+    pulse.back_off(decision.reason)
+    if journal.read().state == State.B_PROMOTING:
+        act.deliver(e.TakeoverAborted(decision.reason), evidence=decision.evidence)
+
+
+def with_witness(pulse: Pulse, event: e.Event) -> e.Event | None:
+    """The event with what the witness says, where it needs that (row 4); None while there is no answer yet."""
+    if not isinstance(event, e.BootTimedOut):
+        return event
+    attempt = pulse.attempt
+    if attempt is None or (attempt.has_witness is False and attempt.is_old()):
+        attempt = pulse.attempt = Attempt(journal.read().own_term, witness_seconds(probes.times()))
+    if not attempt.hear_witness():
         return None
-    try:
-        done = subprocess.run(argv, capture_output=True, timeout=FENCE_SECONDS, check=False, stdin=subprocess.DEVNULL)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        log.warning("fencing failed", extra={"why": str(error)})
-        return False
-    log.info("fencing ended", extra={"status": done.returncode, "output": done.stderr[-500:].decode(errors="replace")})
-    return done.returncode == 0
+    return replace(event, has_witness=attempt.has_witness)
+
+
+def _lead(times: timing.Timing) -> float:
+    """How long before the end of the timeout the witness is asked, so that its word holds then."""
+    return min(WITNESS_SECONDS, witness_seconds(times) / 2)
+
+
+def witness_seconds(times: timing.Timing) -> int:
+    """How long the witness is to hold the role for whom it gave it to: it has run out before the backup may act."""
+    return math.floor(times.isolation)

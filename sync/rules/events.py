@@ -50,9 +50,10 @@ class LeaseRanOut(Event):
 
 @dataclass(frozen=True)
 class Isolated(Event):
-    """Neither the peer nor any connectivity test IP has answered for the isolation time (row 7)."""
+    """Neither the peer nor anybody else who could tell has answered for the isolation time (row 7)."""
 
     seconds: float
+    reason: str = "Neither the peer nor any connectivity test IP answers"
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,13 @@ MAX_FAILOVERS_A_DAY = 3
 # A backup that has yielded and hears nothing of the appliance that was to take the role may take it back (row 12b).
 FREE_STATES = frozenset({State.B_IDLE, State.B_PROMOTING, State.B_YIELDED})
 # The clauses that time alone mends while the primary stays silent.
-TIMED = frozenset({"failures", "silence", "peer does not call"})
+TIMED = frozenset({"failures", "silence", "peer does not call", "back-off"})
 # A primary whose own calls go on this much longer than its answers lives: only the way to it is cut.
 CALLS_AFTER_ANSWER_SECONDS = 5.0
 TEST_ROUNDS = 3  # rounds in a row in which a test IP has to have answered
+
+
+_SAID = {None: "not asked", True: "confirmed", False: "refused"}
 
 
 class Verdict(Enum):
@@ -37,7 +40,8 @@ class TakeoverFacts:
     `silence`: since the send time of the last answered probe, None if none was ever answered. `test_rounds`: for the
     last rounds, newest last, whether any connectivity test IP answered. `heard_from_peer`: since the peer itself last
     opened a connection to this appliance. `has_carrier`: of the interfaces of the shared IPs, None
-    where there are none. `is_fenced` and `has_witness`: None where none is configured.
+    where there are none. `is_fenced` and `has_witness`: None where none is configured or
+    none was asked yet. `back_off_left`: until another attempt may follow one that was given up.
     """
 
     state: RoleState
@@ -59,6 +63,7 @@ class TakeoverFacts:
     is_fenced: bool | None
     has_witness: bool | None
     failovers_today: int
+    back_off_left: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,11 @@ class Decision:
     reason: str
     clauses: tuple[Clause, ...]
     seconds_left: float | None = None
+
+    @property
+    def against(self) -> tuple[Clause, ...]:
+        """The clauses that do not hold, and that time alone does not mend."""
+        return tuple(clause for clause in self.clauses if not clause.holds and clause.name not in TIMED)
 
     @property
     def evidence(self) -> dict[str, str]:
@@ -106,7 +116,7 @@ def _seconds_left(facts: TakeoverFacts) -> float | None:
     heard = facts.silence if facts.heard_from_peer is None else facts.heard_from_peer
     if heard < facts.silence - CALLS_AFTER_ANSWER_SECONDS:
         return None
-    return max(0.0, facts.timeout - min(facts.silence, heard))
+    return max(0.0, facts.timeout - min(facts.silence, heard), facts.back_off_left)
 
 
 def _standing(f: TakeoverFacts) -> tuple[Clause, ...]:
@@ -199,6 +209,12 @@ def _surroundings(f: TakeoverFacts) -> tuple[Clause, ...]:
             str(f.is_address_free),
             "Somebody answers at the shared IP address.",
         ),
-        Clause("fenced", f.is_fenced is not False, str(f.is_fenced), "The fencing command did not confirm."),
-        Clause("witness", f.has_witness is not False, str(f.has_witness), "The witness did not grant the role."),
+        Clause("fenced", f.is_fenced is not False, _SAID[f.is_fenced], "The fencing command did not confirm."),
+        Clause("witness", f.has_witness is not False, _SAID[f.has_witness], "The witness did not grant the role."),
+        Clause(
+            "back-off",
+            f.back_off_left <= 0,
+            f"{f.back_off_left:.0f} s left",
+            "A take-over was given up a moment ago.",
+        ),
     )

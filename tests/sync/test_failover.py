@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import shlex
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from appliances.choices import State
+from appliances.choices import ProbeOutcome, State
 from appliances.models import BackupSettings, IPConfig, SharedIP
 from sync import failover, journal
 from sync.models import PeerView, RoleJournal, StatusEvent
+from sync.rules import events as e
 from sync.rules.timing import derive
 from tests.sync import pair
 
@@ -39,6 +44,7 @@ def silent_primary(*, automatic: bool, silence: float) -> None:
     PeerView.objects.update(
         status=status,
         answered_at=timezone.now(),
+        outcome=ProbeOutcome.SILENT,
         answered_boottime=journal.boottime() - silence,
         consecutive_failures=5,
         heard_boottime=None,
@@ -82,23 +88,177 @@ def test_a_backup_whose_shared_ip_has_no_link_does_not_take_over() -> None:
     assert "shared IP has no link" in PeerView.load().decision["reason"]
 
 
+def program(folder: Path, name: str, status: int) -> str:
+    """A command that notes what it was told, one line a run, and ends with this status."""
+    code = (
+        "import json, os, sys; told = {k: os.environ.get(k) for k in ('PAIR_ID', 'NODE', 'PEER_HOST', 'TERM', 'TTL')};"
+        f"open({str(folder / name)!r}, 'a').write(json.dumps(told) + chr(10)); sys.exit({status})"
+    )
+    return shlex.join([sys.executable, "-c", code])
+
+
+def runs(folder: Path, name: str) -> list[dict[str, str]]:
+    """What each run of the program was told."""
+    file = folder / name
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def turn_until(pulse: failover.Pulse, *states: State) -> None:
+    """Turns follow each other, overlapping as they may, until this appliance is in one of the states."""
+    deadline = time.monotonic() + 20
+    while journal.read().state not in states:
+        assert time.monotonic() < deadline
+        failover.consider(pulse, stood_still=0)
+        time.sleep(0.02)
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
-    ("command", "state"),
-    [
-        (f"{sys.executable} -c 'raise SystemExit(0)'", State.P_ACTIVE),
-        (f"{sys.executable} -c 'raise SystemExit(1)'", State.B_IDLE),
-        ("/nowhere/fence", State.B_IDLE),
-    ],
-    ids=["confirmed", "refused", "missing"],
+    ("fence", "state"), [(0, State.P_ACTIVE), (1, State.B_IDLE), (None, State.B_IDLE)], ids=["confirmed", "no", "gone"]
 )
 def test_the_role_is_taken_only_when_the_fencing_command_confirms(
-    settings: Settings, command: str, state: State
+    settings: Settings, tmp_path: Path, fence: int | None, state: State
 ) -> None:
-    settings.FENCING_COMMAND = command
+    settings.FENCING_COMMAND = "/nowhere/fence" if fence is None else program(tmp_path, "fence", fence)
     silent_primary(automatic=True, silence=11)
-    failover.consider(failover.Pulse(), stood_still=0)
+    pulse = failover.Pulse()
+    failover.consider(pulse, stood_still=0)
+    assert journal.read().state == State.B_PROMOTING
+    turn_until(pulse, State.P_ACTIVE, State.B_IDLE)
     assert journal.read().state == state
+    for _ in range(3):
+        failover.consider(pulse, stood_still=0)
+    if fence is not None:
+        (told,) = runs(tmp_path, "fence")
+        assert (told["TERM"], told["PEER_HOST"]) == ("5", "10.0.4.12")
+    assert journal.read().state == state
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_take_over_that_was_given_up_is_tried_again_after_half_a_minute(settings: Settings, tmp_path: Path) -> None:
+    settings.FENCING_COMMAND = program(tmp_path, "fence", 1)
+    silent_primary(automatic=True, silence=11)
+    pulse = failover.Pulse()
+    failover.consider(pulse, stood_still=0)
+    turn_until(pulse, State.B_IDLE)
+    line = StatusEvent.objects.get(event="role.21")
+    assert "did not confirm" in line.sentence
+    assert line.evidence["fenced"] == "NO (refused)"
+    left = pulse.back_off_until - journal.boottime()
+    assert 25 < left <= 30
+    failover.consider(pulse, stood_still=0)
+    decision = PeerView.load().decision
+    assert decision["verdict"] == "count_down"
+    assert 25 < decision["seconds_left"] <= 30
+    pulse.back_off_until = 0.0
+    failover.consider(pulse, stood_still=0)
+    turn_until(pulse, State.B_IDLE)
+    assert len(runs(tmp_path, "fence")) == 2
+    assert pulse.back_off_until - journal.boottime() > 55, "the same reason again: twice as long"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_is_fenced_or_asked_while_automatic_failover_is_off(settings: Settings, tmp_path: Path) -> None:
+    settings.FENCING_COMMAND = program(tmp_path, "fence", 0)
+    settings.WITNESS_COMMAND = program(tmp_path, "witness", 0)
+    silent_primary(automatic=False, silence=11)
+    pulse = failover.Pulse()
+    for _ in range(3):
+        failover.consider(pulse, stood_still=0)
+    assert events().count("failover.shadow") == 1
+    assert pulse.attempt is None
+    assert runs(tmp_path, "fence") == runs(tmp_path, "witness") == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_fence_at_work_is_left_alone_when_the_primary_answers(settings: Settings, tmp_path: Path) -> None:
+    settings.FENCING_COMMAND = shlex.join([sys.executable, "-c", "import time; time.sleep(1)"])
+    silent_primary(automatic=True, silence=11)
+    pulse = failover.Pulse()
+    failover.consider(pulse, stood_still=0)
+    PeerView.objects.update(consecutive_failures=0, answered_boottime=journal.boottime())
+    failover.consider(pulse, stood_still=0)
+    assert journal.read().state == State.B_IDLE
+    assert "answered lately" in StatusEvent.objects.get(event="role.21").sentence
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("status", "state"), [(0, State.P_ACTIVE), (1, State.B_IDLE)], ids=["granted", "refused"])
+def test_the_witness_is_asked_before_the_timeout_is_over_and_before_the_fence(
+    settings: Settings, tmp_path: Path, status: int, state: State
+) -> None:
+    settings.WITNESS_COMMAND = program(tmp_path, "witness", status)
+    settings.FENCING_COMMAND = program(tmp_path, "fence", 0)
+    silent_primary(automatic=True, silence=9.2)
+    pulse = failover.Pulse()
+    failover.consider(pulse, stood_still=0)
+    assert pulse.attempt is not None
+    deadline = time.monotonic() + 10
+    while pulse.attempt.has_witness is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert journal.read().state == State.B_IDLE, "the timeout is not over"
+    PeerView.objects.update(answered_boottime=journal.boottime() - 11)
+    failover.consider(pulse, stood_still=0)
+    if status == 0:
+        turn_until(pulse, State.P_ACTIVE)
+    assert journal.read().state == state
+    (told, *_) = runs(tmp_path, "witness")
+    assert (told["TERM"], told["TTL"], told["PAIR_ID"]) == ("5", "3", "a" * 32)
+    assert len(runs(tmp_path, "fence")) == (1 if status == 0 else 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_primary_that_neither_peer_nor_witness_hears_stops_serving(settings: Settings, tmp_path: Path) -> None:
+    settings.WITNESS_COMMAND = program(tmp_path, "witness", 1)
+    pair.paired(State.P_ACTIVE)
+    now = journal.boottime()
+    status = pair.full_status(State.B_IDLE, acknowledged_timeout=None, takeover_after=10.0)
+    PeerView.objects.update(status=status, answered_boottime=now)
+    pulse = failover.Pulse()
+    failover.consider(pulse, stood_still=0)
+    assert pulse.lease is not None
+    pulse.lease.granted = now - 3.0
+    failover.consider(pulse, stood_still=0)
+    assert journal.read().state == State.P_ACTIVE, "the peer answers"
+    PeerView.objects.update(answered_boottime=now - 4)
+    failover.consider(pulse, stood_still=0)
+    assert journal.read().state == State.P_UNCONFIRMED
+    assert "witness" in StatusEvent.objects.get(event="role.7").sentence
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_primary_that_starts_alone_asks_the_witness(settings: Settings, tmp_path: Path) -> None:
+    settings.WITNESS_COMMAND = program(tmp_path, "witness", 1)
+    pair.paired(State.P_UNCONFIRMED)
+    pulse = failover.Pulse()
+    assert failover.with_witness(pulse, e.BootTimedOut()) is None
+    deadline = time.monotonic() + 10
+    while (event := failover.with_witness(pulse, e.BootTimedOut())) is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert event == e.BootTimedOut(has_witness=False)
+    settings.WITNESS_COMMAND = ""
+    assert failover.with_witness(failover.Pulse(), e.BootTimedOut()) == e.BootTimedOut()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_other_reasons_not_to_take_over_are_told_when_they_change_while_the_primary_is_silent() -> None:
+    silent_primary(automatic=True, silence=4)
+    BackupSettings.objects.update(enable_backup_operations=False)
+    pulse = failover.Pulse()
+    for _ in range(3):
+        failover.consider(pulse, stood_still=0)
+    (line,) = StatusEvent.objects.filter(event="failover.held")
+    assert "Backup operations are disabled." in line.sentence
+    assert line.evidence["silence"].startswith("NO (4.")
+    pulse.tilt_until = journal.boottime() + 30
+    failover.consider(pulse, stood_still=0)
+    assert StatusEvent.objects.filter(event="failover.held").count() == 1, "not so soon"
+    view = PeerView.load()
+    PeerView.objects.update(decision=view.decision | {"told_at": journal.boottime() - 11})
+    failover.consider(pulse, stood_still=0)
+    failover.consider(pulse, stood_still=0)
+    assert StatusEvent.objects.filter(event="failover.held").count() == 2
+    assert "stood still" in StatusEvent.objects.filter(event="failover.held").order_by("-id")[0].sentence
 
 
 @pytest.mark.django_db(transaction=True)

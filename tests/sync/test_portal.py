@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.core import signing
 from django.test import Client
 
 from appliances.choices import State
@@ -64,7 +65,7 @@ def test_the_web_server_answers_hangs_answers_again_and_dies(box: Box) -> None:
 def test_strangers_get_no_answer(client: Client) -> None:
     for token in ("", "x", "a:b:c"):
         assert client.get(portal.PATH, headers={"X-Token": token}).status_code == 404
-    assert portal.answer(portal.signing.dumps(["n", journal.boottime() - 60], salt="sync.portal.question")) is None
+    assert portal.answer(signing.dumps(["n", journal.boottime() - 60], salt="sync.portal.question")) is None
 
 
 def test_nobody_waits_for_a_web_server_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,9 +109,8 @@ def test_a_primary_whose_web_server_is_silent_stops_serving_in_time() -> None:
     pulse.portal.served = journal.boottime() - TIMES.isolation + 1
     failover.consider(pulse, stood_still=0)
     assert journal.read().state == State.P_ACTIVE
-    pulse = failover.Pulse(pulse.portal)
     pulse.portal.served = journal.boottime() - TIMES.isolation
-    failover.consider(pulse, stood_still=0)
+    failover.consider(failover.Pulse(pulse.portal), stood_still=0)
     assert journal.read().state == State.P_UNCONFIRMED
 
 
