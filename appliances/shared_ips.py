@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from appliances.host.interfaces import Interface, interfaces
+from appliances.ip_configuration import unique_addresses
 from appliances.models import IPConfig, SharedIP
 
 
@@ -72,6 +73,25 @@ def describe(address: str, row: IPConfig | None, found: Iterable[Interface]) -> 
         has_carrier=None if not name else own is not None and own.has_carrier,
         mac=own.mac if own else "",
     )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One address that the Failover page offers to tick; `row` is None for one that is ticked, but listed no more."""
+
+    address: str
+    row: IPConfig | None
+    is_ticked: bool
+    is_unique: bool
+
+
+def choices() -> list[Choice]:
+    """Every listed address and every ticked one. At the unique one the peer reaches this appliance: it never moves."""
+    ticked = set(SharedIP.objects.values_list("address", flat=True))
+    rows, unique = list(IPConfig.objects.all()), unique_addresses()
+    listed = {row.address for row in rows}
+    found = [Choice(row.address, row, row.address in ticked, row.address in unique) for row in rows]
+    return found + [Choice(address, None, True, False) for address in sorted(ticked - listed)]
 
 
 def holds_one() -> bool:

@@ -16,14 +16,18 @@ from typing import Any
 from django.utils import timezone
 from django.utils.timesince import timesince
 
-from appliances import selectors
+from appliances import selectors, shared_ips
 from appliances.choices import ChangeStatus, ProbeOutcome, Role, State, SyncStatus
+from appliances.host.interfaces import interfaces
 from appliances.models import BackupSettings, FailoverRelationship
+from appliances.shared_ips import SharedAddress
 from sync import health, journal
+from sync.errors import PeerMisbehaved
 from sync.health import Health
 from sync.models import PeerView, RoleChange, SyncRun
-from sync.peer import identity
+from sync.peer import identity, messages
 from sync.rules.facts import RoleState, role_of
+from sync.shared_ips import HOLDING_STATES, PairedAddress, Told, of_pair
 
 SILENT_AFTER = dt.timedelta(seconds=10)  # the peer is asked each few seconds; more than this is no hiccup
 CONFLICT_AFTER_POLLS = 2  # one equal answer may be an old one that crossed a role change
@@ -40,6 +44,7 @@ class Trouble(StrEnum):
     REFUSED = "refused"
     SILENT = "silent"
     LEFT = "left"
+    SHARED_IP = "shared_ip"
     NEVER_SYNCED = "never_synced"
     BACKUP_OFF = "backup_off"
     NOT_SYNCED = "not_synced"
@@ -81,6 +86,8 @@ class Overview:
     last_good_run: SyncRun | None
     running_sync: SyncRun | None
     change: RoleChange | None
+    own_shared: tuple[SharedAddress, ...]
+    own_addresses: tuple[str, ...]
 
     @property
     def role(self) -> Role:
@@ -207,6 +214,24 @@ class Overview:
         return self.lag is not None and self.lag > 2 * self.interval + LATE_AFTER_MORE
 
     @cached_property
+    def shared(self) -> tuple[PairedAddress, ...]:
+        """The shared IPs, as they are on both appliances."""
+        status = self._peer_status if self.peer_answers else None
+        own = Told(self.host_name, True, self.state.state in HOLDING_STATES, self.own_shared, self.own_addresses)
+        if status is None:
+            return of_pair(own, Told(self.peer_name, False, False))
+        is_holder = status.header.state in HOLDING_STATES
+        peer = Told(self.peer_name, True, is_holder, tuple(status.shared_ips), tuple(status.addresses))
+        return of_pair(own, peer)
+
+    @property
+    def _peer_status(self) -> messages.Status | None:
+        try:
+            return messages.read(messages.Status, self.said)
+        except PeerMisbehaved:  # kept by another version, or nothing yet
+            return None
+
+    @cached_property
     def problems(self) -> tuple[Problem, ...]:
         """What an administrator should look at, the gravest first."""
         found = list(self._problems_of_pair()) if self.relationship else []
@@ -232,6 +257,10 @@ class Overview:
             yield Problem(Trouble.SILENT, f"The peer {self.peer_name} does not answer.")
         elif self.peer_role == Role.NONE:
             yield Problem(Trouble.LEFT, "The peer no longer has a failover relationship with this appliance.")
+        for shared in self.shared:
+            if not shared.is_well:
+                tone, sentence = shared.verdict
+                yield Problem(Trouble.SHARED_IP, sentence if tone == "bad" else shared.warnings[0])
         yield from self._problems_of_sync()
         if self.peer_answers and self.said.get("healthy") is False:
             yield Problem(Trouble.PEER_UNWELL, f"The peer reports a problem: {self.said.get('health_message')}")
@@ -267,6 +296,8 @@ def now() -> Overview:
         last_good_run=runs.filter(status=SyncStatus.SUCCESS).order_by("-started_at").first(),
         running_sync=SyncRun.objects.filter(status=SyncStatus.RUNNING).first(),
         change=RoleChange.objects.filter(status=ChangeStatus.RUNNING).first(),
+        own_shared=shared_ips.read(),
+        own_addresses=tuple(address for interface in interfaces() for address in interface.addresses),
     )
 
 

@@ -183,6 +183,12 @@ def _left(it: Situation) -> Headline:
     return Headline("bad", f"{it.peer.name} is no longer part of the pair", _sentence(it, Trouble.LEFT))
 
 
+def _shared_ip(it: Situation) -> Headline:
+    is_bad = any(shared.verdict[0] == "bad" for shared in it.shared)
+    title = "The shared IP is not where it belongs" if is_bad else "The shared IP is not ready for a role change"
+    return Headline("bad" if is_bad else "warn", title, _sentence(it, Trouble.SHARED_IP))
+
+
 def _never_synced(it: Situation) -> Headline:
     detail = f"{_primary(it)} is primary. {_loss(it)}"
     if it.running_sync:
@@ -225,6 +231,7 @@ _WORDS: dict[Trouble, Callable[[Situation], Headline]] = {
     Trouble.REFUSED: _refused,
     Trouble.SILENT: _silent,
     Trouble.LEFT: _left,
+    Trouble.SHARED_IP: _shared_ip,
     Trouble.NEVER_SYNCED: _never_synced,
     Trouble.BACKUP_OFF: _backup_off,
     Trouble.NOT_SYNCED: _not_synced,

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from sync.views import backup_settings, failover, live, security
+from sync.views import backup_settings, failover, live, security, shared_ips
 
 failover_patterns = [
     path("", failover.page, name="page"),
@@ -13,6 +13,7 @@ failover_patterns = [
     path("role-change/cancel/", failover.cancel, name="cancel"),
     path("fix/", failover.fix, name="fix"),
     path("break/", failover.break_relationship, name="break"),
+    path("shared-ips/", shared_ips.save, name="shared-ips"),
     path("backup-settings/", failover.backup_settings, name="backup-settings"),
     path("backup-settings/check/", backup_settings.check, name="check-settings"),
 ]

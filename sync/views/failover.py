@@ -8,8 +8,8 @@ from django.shortcuts import render
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from appliances import selectors
-from appliances.choices import Role
+from appliances import selectors, shared_ips
+from appliances.choices import Blocker, Role
 from appliances.models import BackupSettings
 from sync import alerts, relationship, role_changes, tasks
 from sync.backup_settings import BackupSettingsForm
@@ -167,6 +167,8 @@ def _pair(request: HttpRequest, it: Situation, settings_form: BackupSettingsForm
         "title": "Failover",
         **live.parts(request, it),
         "events": live.latest_events(),
+        "shared_choices": shared_ips.choices(),
+        "blocker": Blocker.NO_NETWORK_RIGHTS,
         "settings_form": form,
         **settings_view.beside(it, form),
         "settings_open": settings_form is not None or it.role == Role.BACKUP,

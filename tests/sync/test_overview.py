@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from appliances.choices import ProbeOutcome, State, SyncStatus
-from appliances.models import Account, BackupSettings, FailoverRelationship
+from appliances.models import Account, BackupSettings, FailoverRelationship, SharedIP
 from sync import health, overview, situation
 from sync.health import Health
 from sync.models import PeerView, RoleJournal, SyncRun
@@ -65,6 +65,11 @@ def failed_on_the_backup() -> None:
     pair.sync_run(status=SyncStatus.FAILED, message="The disk is full.")
 
 
+def without_its_shared_ip() -> None:
+    pair.paired()
+    SharedIP.objects.create(address="192.0.2.252")
+
+
 TROUBLES: dict[Trouble, Callable[[], None]] = {
     Trouble.CONFLICT: pair.conflict,
     Trouble.SUPERSEDED: superseded,
@@ -72,6 +77,7 @@ TROUBLES: dict[Trouble, Callable[[], None]] = {
     Trouble.REFUSED: refused,
     Trouble.SILENT: silent,
     Trouble.LEFT: lambda: pair.paired(peer_state=State.NONE),
+    Trouble.SHARED_IP: without_its_shared_ip,
     Trouble.NEVER_SYNCED: lambda: pair.paired(last_sync_at=None),
     Trouble.BACKUP_OFF: backup_off,
     Trouble.NOT_SYNCED: failed_on_the_backup,

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from appliances import selectors
 from appliances.choices import EstablishStep, ProbeOutcome, State, SyncStage, SyncStatus
-from appliances.models import Account, BackupSettings
+from appliances.models import Account, BackupSettings, IPConfig, SharedIP
 from appliances.services import keys
 from sync.errors import EstablishRefused
 from sync.models import PeerView, RoleChange, RoleJournal
@@ -22,7 +22,18 @@ from tests.sync import pair
 pytestmark = pytest.mark.django_db
 PAGE = "/login/management/failover/"
 KEY_PAGE = "/login/management/security/"
-SITUATIONS = ["alone", "primary", "backup", "syncing", "silent primary", "silent backup", "swap", "conflict", "unseen"]
+SITUATIONS = [
+    "alone",
+    "primary",
+    "backup",
+    "syncing",
+    "shared IP",
+    "silent primary",
+    "silent backup",
+    "swap",
+    "conflict",
+    "unseen",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +51,10 @@ def put(situation: str) -> None:
         case "syncing":
             pair.backup()
             pair.sync_run()
+        case "shared IP":
+            pair.paired()
+            SharedIP.objects.create(address="192.0.2.252")
+            IPConfig.objects.create(address="192.0.2.252", prefix_length=24, interface="lo")
         case "silent primary":
             pair.paired()
             pair.silent()
