@@ -23,7 +23,7 @@ from sync.models import PeerView, RoleChange, SyncRun
 from sync.peer import identity, messages
 from sync.peer.client import PeerClient
 from sync.rules import timing
-from sync.rules.due import PROBE_TOTAL_SECONDS, SAME_ROLE_POLL_SECONDS, is_probe_due, is_unsettled, probe_interval
+from sync.rules.due import SAME_ROLE_POLL_SECONDS, is_probe_due, is_unsettled, probe_interval
 from sync.rules.facts import Header, RoleState, header_of
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,9 @@ def own_status() -> messages.Status:
         data_sync_interval=backup.data_sync_interval.total_seconds(),
         takeover_after=backup.primary_timeout.total_seconds() if is_armed(backup, state) else None,
         test_ips=backup.test_ips,
+        takeover_times=entered_times(backup),
         acknowledged_timeout=acknowledged_timeout(),
+        acknowledged_times=acknowledged_times(),
         last_sync_at=good.reflects_at.timestamp() if good and good.reflects_at else None,
         last_sync_status=last.status if last else "",
         change=running.pk.hex if running else "",
@@ -96,16 +98,33 @@ def is_armed(backup: BackupSettings, state: RoleState) -> bool:
 
 
 def acknowledged_timeout() -> float | None:
-    """The take-over timeout that this appliance, as primary, has heard of and keeps to; None if there is none."""
+    """The take-over timeout that this appliance, as primary, has heard of and keeps to; None if there is none.
+
+    Times that do not go together are not acknowledged, and so never take effect.
+    """
     peer = latest_status()
-    return peer.takeover_after if peer is not None and journal.read().role == Role.PRIMARY else None
+    if peer is None or peer.takeover_after is None or journal.read().role != Role.PRIMARY:
+        return None
+    return None if timing.problems(peer.takeover_after, peer.takeover_times) else peer.takeover_after
+
+
+def acknowledged_times() -> timing.Entered:
+    """The times that go with `acknowledged_timeout`."""
+    peer = latest_status()
+    return timing.DERIVED if peer is None or acknowledged_timeout() is None else peer.takeover_times
+
+
+def entered_times(backup: BackupSettings) -> timing.Entered:
+    """The times that were entered beside the timeout."""
+    return timing.Entered(backup.probe_interval, backup.address_lifetime, backup.isolation_time)
 
 
 def times() -> timing.Timing:
-    """The times in force: of the own timeout on a backup, of the one that the backup announced on a primary."""
+    """The times in force: the own ones on a backup, those that the backup announced on a primary."""
     if journal.read().role == Role.BACKUP:
-        return timing.derive(BackupSettings.load().primary_timeout.total_seconds())
-    return timing.derive(acknowledged_timeout() or timing.DEFAULT_TIMEOUT)
+        backup = BackupSettings.load()
+        return timing.derive(backup.primary_timeout.total_seconds(), entered_times(backup))
+    return timing.derive(acknowledged_timeout() or timing.DEFAULT_TIMEOUT, acknowledged_times())
 
 
 def all_test_ips() -> list[str]:
@@ -178,7 +197,7 @@ def _look(asked_at: float) -> Look:
     asked_in, pair_id = journal.read(), row.pair_id if row else ""
     found = _Found(asked_in, asked_at, ProbeOutcome.ANSWERED)
     try:
-        with PeerClient.to_peer(timeout=PROBE_TOTAL_SECONDS) as client:
+        with PeerClient.to_peer(timeout=times().probe) as client:
             pair_id = client.channel.pair_id
             found = replace(found, status=client.ask(own_status(), messages.Status))
     except PeerError as error:

@@ -141,6 +141,11 @@ class BackupSettings(Singleton):
         return int((self.bandwidth_limit or 0) * BYTES_A_SECOND[RateUnit(self.bandwidth_unit)])
 
     @property
+    def bandwidth_text(self) -> str:
+        """The limit as it was entered, empty for none: "2.5 MB/s"."""
+        return f"{self.bandwidth_limit.normalize():f} {self.bandwidth_unit}" if self.bandwidth_limit else ""
+
+    @property
     def test_ips(self) -> list[str]:
         """The connectivity test IPs, as addresses."""
         return self.connectivity_test_ips.split()

@@ -76,13 +76,14 @@ def _interval(chosen: BackupSettings, is_normal_primary: bool) -> Advice:
 
 
 def _bandwidth(chosen: BackupSettings, last_run: SyncRun | None) -> Advice:
-    limit = f"{chosen.bandwidth_limit.normalize():f} {chosen.bandwidth_unit}" if chosen.bandwidth_limit else "none"
     took = last_run.finished_at - last_run.started_at if last_run and last_run.finished_at else None
     is_slow = took is not None and took > chosen.data_sync_interval
     reason = "Any limit will do with which a data-sync ends before the next one is due. The backup's counts."
     if took is not None and is_slow:
         reason = f"The last data-sync took {ago(took)}, longer than the interval: raise the limit or the interval."
-    return Advice("Data-Sync Bandwidth Limit", "Your choice", "Your choice", limit, reason, is_slow)
+    return Advice(
+        "Data-Sync Bandwidth Limit", "Your choice", "Your choice", chosen.bandwidth_text or "no limit", reason, is_slow
+    )
 
 
 def _on(value: bool) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sync.rules import timing
-from sync.rules.timing import Timing, Wishes
+from sync.rules.timing import DERIVED, Entered, Timing
 
 ROOM = 1.04  # the axis ends a little after the last moment
 MOST_PROBES = 60  # that are drawn one by one; with more they would touch
@@ -45,10 +45,10 @@ class Drawing:
     wait: Span
 
 
-def draw(wishes: Wishes) -> Drawing:
+def draw(timeout: float, entered: Entered = DERIVED) -> Drawing:
     """The drawing of these times, right or wrong."""
-    times = timing.derive(wishes)
-    return _Drawer(times).draw([problem.sentence for problem in timing.problems(wishes)])
+    times = timing.derive(timeout, entered)
+    return _Drawer(times).draw([problem.sentence for problem in timing.problems(timeout, entered)])
 
 
 class _Drawer:

@@ -110,7 +110,7 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._wishes: timing.Wishes | None = None
+        self._times: tuple[float, timing.Entered] | None = None
         interval = self.instance.data_sync_interval
         unit = next((name for name in reversed(UNITS) if not interval % UNITS[name]), "minutes")
         self.initial = {
@@ -123,20 +123,14 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
             self.initial["bandwidth_limit"] = f"{self.instance.bandwidth_limit.normalize():f}"
 
     @property
-    def wishes(self) -> timing.Wishes:
-        """The times as entered so far, whether or not they go together; what is not usable counts as it was before."""
-        if self._wishes is None:
+    def times(self) -> tuple[float, timing.Entered]:
+        """The timeout and the other times as entered, whether or not they go together; unusable ones as before."""
+        if self._times is None:
             data = getattr(self, "cleaned_data", {})
-            entered: dict[str, Any] = {
-                name: data.get(field, self.initial.get(field)) for name, field in FIELD_OF.items()
-            }
-            self._wishes = timing.Wishes(
-                timeout=float(entered["timeout"] or self.initial["timeout_seconds"]),
-                interval=entered["interval"],
-                lifetime=entered["lifetime"],
-                isolation=entered["isolation"],
-            )
-        return self._wishes
+            found: dict[str, Any] = {name: data.get(field, self.initial.get(field)) for name, field in FIELD_OF.items()}
+            timeout = float(found.pop("timeout") or self.initial["timeout_seconds"])
+            self._times = timeout, timing.Entered(**found)
+        return self._times
 
     @property
     def own_times(self) -> list[forms.BoundField]:
@@ -208,5 +202,5 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
         if data.get("timeout_seconds"):
             self.instance.primary_timeout = dt.timedelta(seconds=data["timeout_seconds"])
         if not any(name in self.errors for name in FIELD_OF.values()):
-            for problem in timing.problems(self.wishes):
+            for problem in timing.problems(*self.times):
                 self.add_error(FIELD_OF[problem.name], problem.sentence)

@@ -11,6 +11,7 @@ from django.db import DatabaseError
 
 from appliances import selectors
 from appliances.choices import OperationKind, Role, Severity, SyncStage, SyncStatus, SyncTrigger
+from appliances.models import BackupSettings
 from sync import crash, history, journal
 from sync.datasync import apply, lease, marks, receive, union
 from sync.datasync.lease import LeaseLost, Progress
@@ -25,6 +26,7 @@ from sync.models import SyncRun
 from sync.peer import identity
 from sync.peer.client import PeerClient
 from sync.peer.messages import Done
+from sync.peer.pace import Pace
 from sync.peer.sync_messages import Manifest, PullBegin, PullBlobs, PullEnd, PullRows
 from sync.rules import diff
 from sync.rules.diff import Mark, TableDigest
@@ -115,6 +117,7 @@ class _Pull:
         self._client = client
         self._op_id = operation.op_id if operation is not None else None
         self._progress = Progress(run, self._check_operation)
+        client.pace = Pace(_bandwidth_limit, self._progress.tick)
         self._staging = Staging(run.pk)
 
     def run(self) -> None:
@@ -274,6 +277,11 @@ def _same(ours: Mark | None, theirs: Mark) -> bool:
     if ours is not None and ours.origin == selectors.this_appliance().guid and ours.seq > theirs.seq:
         return True
     return ours == theirs
+
+
+def _bandwidth_limit() -> float:
+    chosen = BackupSettings.objects.filter(pk=1).first()
+    return chosen.bandwidth_bytes if chosen else 0
 
 
 def _must_be_backup() -> None:

@@ -29,6 +29,7 @@ from sync.peer.messages import (
     parse,
     render,
 )
+from sync.peer.pace import Pace
 from sync.peer.signing import JSON_TYPE, STREAM_TYPE, Channel, Signer
 
 MOUNT = "/peer/v1/"
@@ -46,6 +47,7 @@ class PeerClient:
     def __init__(self, connection: PinnedConnection, channel: Channel) -> None:
         self.connection = connection
         self.channel = channel
+        self.pace: Pace | None = None  # of the streams
         self._status = 0
 
     @classmethod
@@ -117,7 +119,7 @@ class PeerClient:
             if response.status != http.HTTPStatus.OK:
                 raise self._refused(self._read_refusal(response, message, envelope_nonce))
         self._check(response, message, None, envelope_nonce)
-        self.connection.start_stream()
+        self.connection.start_stream(self.pace)
         ended = False
         try:
             yield self._payloads(response, envelope_nonce)
@@ -134,7 +136,7 @@ class PeerClient:
 
         def send() -> http.client.HTTPResponse:
             self._connect()
-            self.connection.start_stream()
+            self.connection.start_stream(self.pace)
             self.connection.request(
                 "POST",
                 MOUNT + message.path,

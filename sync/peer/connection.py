@@ -19,6 +19,7 @@ from appliances import addresses
 from appliances.certificates import spki_pin_of_der
 from appliances.choices import EstablishStep
 from sync.errors import PeerMisbehaved, PeerSilent, PeerUntrusted
+from sync.peer.pace import Pace
 
 CONNECT_SECONDS = 3.0
 TOTAL_SECONDS = 5.0
@@ -39,6 +40,15 @@ class _DeadlineSocket(ssl.SSLSocket):
 
     deadline: float | None = None
     idle_seconds: float = IDLE_SECONDS
+    pace: Pace | None = None
+
+    def _allowed(self, wanted: int) -> int:
+        """How many of `wanted` bytes may be moved now: what belongs to a stream waits for the pace."""
+        return wanted if self.pace is None or self.deadline is not None else self.pace.allow(wanted)
+
+    def _moved(self, count: int) -> None:
+        if self.pace is not None and self.deadline is None:
+            self.pace.moved(count)
 
     def _arm(self) -> None:
         left = self.idle_seconds if self.deadline is None else self.deadline - time.monotonic()
@@ -47,14 +57,20 @@ class _DeadlineSocket(ssl.SSLSocket):
         self.settimeout(left)
 
     def recv_into(self, buffer, nbytes=None, flags=0):  # type: ignore[no-untyped-def]
-        """As of `ssl.SSLSocket`, by the deadline."""
+        """As of `ssl.SSLSocket`, by the deadline and at the pace."""
+        count = self._allowed(nbytes or len(buffer))
         self._arm()
-        return super().recv_into(buffer, nbytes, flags)
+        got = super().recv_into(buffer, count, flags)
+        self._moved(got)
+        return got
 
     def send(self, data, flags=0):  # type: ignore[no-untyped-def]
-        """As of `ssl.SSLSocket`, by the deadline."""
+        """As of `ssl.SSLSocket`, by the deadline and at the pace: perhaps only the first part."""
+        count = self._allowed(len(data))
         self._arm()
-        return super().send(data, flags)
+        sent = super().send(data if count >= len(data) else data[:count], flags)
+        self._moved(sent)
+        return sent
 
 
 def _context() -> ssl.SSLContext:
@@ -110,9 +126,10 @@ class PinnedConnection(http.client.HTTPSConnection):
         """From now on, everything on this connection ends within this time."""
         self._socket.deadline = time.monotonic() + seconds
 
-    def start_stream(self) -> None:
-        """From now on, each piece has its own time."""
+    def start_stream(self, pace: Pace | None = None) -> None:
+        """From now on, each piece has its own time, and all of them together keep to the pace."""
         self._socket.deadline = None
+        self._socket.pace = pace
         self._socket.idle_seconds = self.limits.idle
 
     @property

@@ -18,6 +18,7 @@ from appliances.shared_ips import SharedAddress
 from sync.errors import PeerMisbehaved
 from sync.rules.conflict import Evidence
 from sync.rules.facts import Head, Header
+from sync.rules.timing import DERIVED, Entered
 
 PROTOCOL = "peer-v1"
 LARGEST = 2**63 - 1  # what a column of the database holds; NaN and the infinities are beyond it
@@ -42,7 +43,8 @@ class Status(Message):
     """How an appliance is: request and reply alike.
 
     `shared_ips` are the addresses ticked there, as they are there now; `addresses` are all that its interfaces have,
-    each as address/prefix.
+    each as address/prefix. `takeover_after` and `takeover_times` are the times after which a backup takes over by
+    itself, the acknowledged ones those that a primary keeps to.
     """
 
     path: ClassVar[str] = "status"
@@ -69,6 +71,8 @@ class Status(Message):
     pins: list[str]
     shared_ips: list[SharedAddress] = dataclasses.field(default_factory=list)
     addresses: list[str] = dataclasses.field(default_factory=list)
+    takeover_times: Entered = DERIVED
+    acknowledged_times: Entered = DERIVED
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 BUCKET_SECONDS = 0.05
+ROUNDING = 1e-3  # bytes
 LEAST_PIECE = 256  # bytes; a bucket holds at least as many, however low the rate
 
 
@@ -29,7 +30,7 @@ class Bucket:
         """From now on, this rate; what has been saved up stays as far as the new bucket holds it."""
         self._fill(now)
         self.rate = rate
-        self.level = min(self.level, self.capacity)
+        self.level = min(self.level, self.capacity) if rate else 0.0
 
     def allowed(self, wanted: int, now: float) -> int:
         """How many of `wanted` bytes may be moved now; 0: wait first."""
@@ -37,9 +38,9 @@ class Bucket:
             return wanted
         self._fill(now)
         # Half a bucket at least, so that a slow line is not read byte by byte.
-        if self.level < min(wanted, self.capacity / 2):
+        if self.level + ROUNDING < min(wanted, self.capacity / 2):
             return 0
-        return min(wanted, int(self.level))
+        return min(wanted, int(self.level + ROUNDING))
 
     def wait(self, wanted: int, now: float) -> float:
         """Seconds until `allowed` gives something."""
@@ -51,7 +52,8 @@ class Bucket:
     def spend(self, count: int, now: float) -> None:
         """So many bytes have been moved."""
         self._fill(now)
-        self.level -= count
+        if self.rate:
+            self.level -= count
 
     def _fill(self, now: float) -> None:
         self.level = min(self.capacity, self.level + max(0.0, now - self.at) * self.rate)

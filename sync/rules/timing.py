@@ -25,13 +25,15 @@ ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What the administrator of the backup has entered, in seconds: the timeout, and the times that are not derived."""
+class Entered:
+    """The times, in seconds, that an administrator entered; None is derived from the timeout."""
 
-    timeout: float
     interval: float | None = None
     lifetime: int | None = None
     isolation: float | None = None
+
+
+DERIVED = Entered()
 
 
 @dataclass(frozen=True)
@@ -85,18 +87,16 @@ class Timing:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with the times, and which of them to look at first: the name of a field of `Wishes`."""
+    """What is wrong with the times; `name`, `timeout` or a field of `Entered`, says which to look at first."""
 
     name: str
     sentence: str
 
 
-def derive(wishes: Wishes | float) -> Timing:
-    """The times that belong to a Primary Site Instance Timeout, all of them or those that were not entered."""
-    wanted = wishes if isinstance(wishes, Wishes) else Wishes(wishes)
-    timeout = wanted.timeout
-    interval = wanted.interval or min(max(timeout / 10, SHORTEST_INTERVAL), LONGEST_INTERVAL)
-    lifetime = wanted.lifetime or min(max(math.floor(timeout / 5), SHORTEST_LIFETIME), LONGEST_LIFETIME)
+def derive(timeout: float, entered: Entered = DERIVED) -> Timing:
+    """The times that belong to a Primary Site Instance Timeout of `timeout` seconds, or were entered."""
+    interval = entered.interval or min(max(timeout / 10, SHORTEST_INTERVAL), LONGEST_INTERVAL)
+    lifetime = entered.lifetime or min(max(math.floor(timeout / 5), SHORTEST_LIFETIME), LONGEST_LIFETIME)
     left = timeout - (lifetime + 2 * interval + LOOP_LATENESS + KERNEL_LATENESS + timeout * DRIFT)
     return Timing(
         timeout=timeout,
@@ -105,7 +105,7 @@ def derive(wishes: Wishes | float) -> Timing:
         failures=FAILURES,
         lifetime=lifetime,
         renewal=lifetime / 4,
-        isolation=wanted.isolation or max(min(0.4 * timeout, left), 0.0),
+        isolation=entered.isolation or max(min(0.4 * timeout, left), 0.0),
         boot=min(LONGEST_BOOT, timeout / 3),
     )
 
@@ -116,18 +116,18 @@ def is_pause(times: Timing, *, boottime_passed: float, monotonic_passed: float) 
 
 
 def is_kept_to(own: Timing, acknowledged: Timing) -> bool:
-    """Whether a primary that keeps to the times it acknowledged is surely gone when this backup may take over."""
-    gone = acknowledged.newer + acknowledged.isolation + acknowledged.lifetime + own.slack
-    return gone <= own.timeout + ROUNDING
+    """Whether a primary that keeps to the times it acknowledged is surely gone when this backup may take over.
+
+    A shorter timeout takes effect only after the acknowledgement; after a longer one the primary may go on with less.
+    """
+    return own.newer + acknowledged.isolation + acknowledged.lifetime + own.slack <= own.timeout + ROUNDING
 
 
-def problems(wishes: Wishes | float) -> list[Problem]:
+def problems(timeout: float, entered: Entered = DERIVED) -> list[Problem]:
     """What is wrong with these times; empty when the backup can take over only after the primary is surely gone."""
-    wanted = wishes if isinstance(wishes, Wishes) else Wishes(wishes)
-    times = derive(wanted)
-    if not MIN_TIMEOUT <= times.timeout <= MAX_TIMEOUT:
+    if not MIN_TIMEOUT <= timeout <= MAX_TIMEOUT:
         return [Problem("timeout", f"The timeout must be from {MIN_TIMEOUT:.0f} s to 24 h.")]
-    return [*_of_bounds(wanted), *_of_sums(wanted, times)]
+    return [*_of_bounds(entered), *_of_sums(entered, derive(timeout, entered))]
 
 
 def text(seconds: float) -> str:
@@ -135,26 +135,26 @@ def text(seconds: float) -> str:
     return f"{seconds:.1f}".removesuffix(".0") + " s"
 
 
-def _of_bounds(wanted: Wishes) -> list[Problem]:
+def _of_bounds(entered: Entered) -> list[Problem]:
     found = []
-    if wanted.interval is not None and not SHORTEST_INTERVAL <= wanted.interval <= LONGEST_INTERVAL:
+    if entered.interval is not None and not SHORTEST_INTERVAL <= entered.interval <= LONGEST_INTERVAL:
         bounds = f"from {text(SHORTEST_INTERVAL)} to {text(LONGEST_INTERVAL)}"
         found.append(Problem("interval", f"The probe interval must be {bounds}, so that a dead peer shows soon."))
-    if wanted.lifetime is not None and wanted.lifetime < SHORTEST_LIFETIME:
+    if entered.lifetime is not None and entered.lifetime < SHORTEST_LIFETIME:
         sentence = f"An address lifetime below {SHORTEST_LIFETIME} s leaves no time to renew it."
         found.append(Problem("lifetime", sentence))
     return found
 
 
-def _of_sums(wanted: Wishes, times: Timing) -> list[Problem]:
-    entered = [name for name in ("isolation", "lifetime", "interval") if getattr(wanted, name) is not None]
-    to_look_at = entered[0] if entered else "timeout"
+def _of_sums(entered: Entered, times: Timing) -> list[Problem]:
+    names = [name for name in ("isolation", "lifetime", "interval") if getattr(entered, name) is not None]
+    to_look_at = names[0] if names else "timeout"
     found = []
     if times.surely_gone > times.timeout + ROUNDING:
         found.append(Problem(to_look_at, _too_late(times)))
     if times.isolation < times.shortest_isolation - ROUNDING:
         asked = text(times.shortest_isolation)
-        is_entered = wanted.isolation is not None
+        is_entered = entered.isolation is not None
         remedy = f"Enter at least {asked}." if is_entered else "Raise the timeout, or shorten the other times."
         found.append(
             Problem(
@@ -167,13 +167,13 @@ def _of_sums(wanted: Wishes, times: Timing) -> list[Problem]:
     if failing > times.timeout + ROUNDING:
         over = _more(failing, times.timeout)
         sentence = f"{times.failures} silent probes take {text(failing)}, {over} more than the timeout."
-        found.append(Problem("interval" if "interval" in entered else "timeout", sentence))
+        found.append(Problem("interval" if "interval" in names else "timeout", sentence))
     if times.longest_gap > times.timeout / 2 + ROUNDING:
         sentence = (
             f"A pause of this appliance would show only after {text(times.longest_gap)}, "
             f"{_more(times.longest_gap, times.timeout / 2)} more than half of the timeout. Shorten the probe interval."
         )
-        found.append(Problem("interval" if "interval" in entered else "timeout", sentence))
+        found.append(Problem("interval" if "interval" in names else "timeout", sentence))
     return found
 
 

@@ -33,7 +33,7 @@ def beside(it: Situation, form: BackupSettingsForm) -> dict[str, Any]:
     is_normal_primary = it.relationship.is_founding_primary
     return {
         "it": it,
-        "drawing": draw(form.wishes),
+        "drawing": draw(*form.times),
         "is_normal_primary": is_normal_primary,
         "advice": advice(form.instance, is_normal_primary=is_normal_primary, last_run=it.last_good_run),
     }

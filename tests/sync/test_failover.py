@@ -15,10 +15,10 @@ from pytest_django import Settings
 
 from appliances.choices import ProbeOutcome, State
 from appliances.models import BackupSettings, IPConfig, SharedIP
-from sync import failover, journal
+from sync import failover, journal, probes
 from sync.models import PeerView, RoleJournal, StatusEvent
 from sync.rules import events as e
-from sync.rules.timing import derive
+from sync.rules.timing import Entered, derive
 from tests.sync import pair
 
 TIMES = derive(10)
@@ -280,3 +280,36 @@ def test_a_primary_that_hears_nobody_stops_serving() -> None:
     PeerView.objects.update(status=status, answered_boottime=long_ago, tests={"answered": long_ago})
     failover.consider(failover.Pulse(), stood_still=0)
     assert journal.read().state == State.P_UNCONFIRMED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_primary_keeps_to_the_isolation_timer_that_the_backup_has_entered() -> None:
+    pair.paired(State.P_ACTIVE)
+    entered = Entered(isolation=20.0)
+    status = pair.full_status(State.B_IDLE, takeover_after=60.0, takeover_times=entered, test_ips=["192.0.2.1"])
+    long_ago = journal.boottime() - 21
+    PeerView.objects.update(status=status, answered_boottime=long_ago, tests={"answered": long_ago})
+    assert probes.own_status().acknowledged_times == entered
+    failover.consider(failover.Pulse(), stood_still=0)
+    assert journal.read().state == State.P_UNCONFIRMED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_times_that_do_not_go_together_are_not_acknowledged() -> None:
+    pair.paired(State.P_ACTIVE)
+    status = pair.full_status(State.B_IDLE, takeover_after=60.0, takeover_times=Entered(isolation=55.0))
+    PeerView.objects.update(status=status)
+    assert probes.own_status().acknowledged_timeout is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_times_that_the_primary_has_not_acknowledged_do_not_lead_to_a_take_over() -> None:
+    silent_primary(automatic=True, silence=11)
+    BackupSettings.objects.update(isolation_time=3.2)
+    failover.consider(failover.Pulse(), stood_still=0)
+    assert journal.read().state == State.P_ACTIVE
+    RoleJournal.objects.update(state=State.B_IDLE)
+    PeerView.objects.update(status=pair.full_status(State.P_ACTIVE, acknowledged_timeout=60.0, takeover_after=None))
+    failover.consider(failover.Pulse(), stood_still=0)
+    assert journal.read().state == State.B_IDLE
+    assert "not acknowledged" in PeerView.load().decision["reason"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +12,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from appliances.choices import ProbeOutcome
+from appliances.choices import ProbeOutcome, State
+from appliances.models import BackupSettings
 from sync import journal, probes
-from sync.models import PeerView
+from sync.models import PeerView, RoleJournal
 from sync.peer.messages import Refusal, render
 from sync.relationship.leave import leave
 from tests.sync.peer_server import HERE, PAIR, Peer, Server, certificate, own_key, pair, serving
@@ -81,6 +84,22 @@ def test_silence_is_counted_and_an_answer_ends_the_count(peer: Server) -> None:
     peer.handler = answer
     assert probes.look_at_peer().outcome == ProbeOutcome.ANSWERED
     assert (view().consecutive_failures, view().outcome, view().code) == (0, ProbeOutcome.ANSWERED, "")
+
+
+def test_a_look_takes_no_longer_than_the_times_allow(peer: Server) -> None:
+    settings = BackupSettings.load()
+    settings.primary_timeout = dt.timedelta(seconds=10)  # a probe may take 1 s
+    settings.save()
+    RoleJournal.objects.update(state=State.B_IDLE)
+
+    def slow(asked: Peer, body: bytes) -> None:
+        time.sleep(1.6)
+        answer(asked, body)
+
+    peer.handler = slow
+    began = journal.boottime()
+    assert probes.look_at_peer().outcome == ProbeOutcome.SILENT
+    assert journal.boottime() - began < 1.5
 
 
 def test_a_late_time_out_undoes_nothing_of_a_later_answer(peer: Server) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
+from django.utils import timezone
 from pytest_django import Settings
 
 from appliances import selectors
 from appliances.choices import EstablishStep, ProbeOutcome, State, SyncStage, SyncStatus
-from appliances.models import Account, BackupSettings, IPConfig, SharedIP
+from appliances.models import Account, BackupSettings, FailoverRelationship, IPConfig, SharedIP
 from appliances.services import keys
 from sync.errors import EstablishRefused
-from sync.models import PeerView, RoleChange, RoleJournal
+from sync.models import PeerView, RoleChange, RoleJournal, SyncRun
 from sync.views import steps
 from tests.sync import pair
 
@@ -346,6 +348,69 @@ def test_wrong_backup_settings_come_back_with_the_reason(admin: Client) -> None:
     response = admin.post(PAGE + "backup-settings/", {"every": "70", "unit": "days"})
     assert "from 1 minute to 7 days" in text(response)
     assert '<details class="card" id="backup-settings" open>' in response.content.decode()
+
+
+def test_what_is_typed_is_drawn_and_checked_before_it_is_saved(admin: Client) -> None:
+    pair.backup()
+    typed = {"every": "2", "unit": "days", "timeout_seconds": "60", "isolation_time": "50", "probe_interval": "x"}
+    response = admin.get(PAGE + "backup-settings/check/", {**typed, "probe_interval": ""})
+    assert_nothing_inline(response)
+    assert "10.5 s more than the timeout of 60 s" in text(response)
+    assert 'role="img"' in response.content.decode()
+    assert "2 days" in text(response)
+    assert admin.get(PAGE + "backup-settings/check/", typed).status_code == 200
+    assert BackupSettings.load().primary_timeout.total_seconds() == 180
+
+
+def test_the_recommended_settings_mark_what_differs_with_the_reason(admin: Client) -> None:
+    pair.paired()
+    shown = text(admin.get(PAGE))
+    assert "is the normal primary" in shown
+    assert shown.count("differs") == 1  # backup operations, which are on
+    BackupSettings.objects.update(enable_backup_operations=False)
+    assert "differs" not in text(admin.get(PAGE))
+    BackupSettings.objects.update(enable_automatic_failover=True)
+    assert "differs" in text(admin.get(PAGE))
+
+
+def test_a_normal_backup_is_told_of_rare_data_syncs_and_of_slow_ones(admin: Client) -> None:
+    pair.backup()
+    FailoverRelationship.objects.update(is_founding_primary=False)
+    assert "differs" not in text(admin.get(PAGE))
+    BackupSettings.objects.update(data_sync_interval=dt.timedelta(days=2))
+    assert text(admin.get(PAGE)).count("differs") == 1
+    BackupSettings.objects.update(data_sync_interval=dt.timedelta(minutes=1))
+    now = timezone.now()
+    SyncRun.objects.update(started_at=now - dt.timedelta(minutes=7), finished_at=now)
+    assert "The last data-sync took 7 min, longer than the interval" in text(admin.get(PAGE))
+
+
+def test_test_ips_are_graded_with_how_and_when_they_answered_on_either_role(admin: Client) -> None:
+    pair.paired(test_ips=["10.0.4.9"])
+    BackupSettings.objects.update_or_create(defaults={"connectivity_test_ips": "10.0.4.1 10.0.0.53 10.0.0.54"})
+    now = timezone.now().timestamp()
+    PeerView.objects.update(
+        tests={
+            "addresses": {
+                "10.0.4.1": {"at": now - 5, "how": "ICMP"},
+                "10.0.0.53": {"at": now - 180, "how": ""},
+                "10.0.4.9": {"at": now - 3, "how": "TCP 443 (refused)"},
+            }
+        }
+    )
+    for shown in (text(admin.get(PAGE)), text(admin.get(PAGE + "live/"))):
+        assert re.search(r"10\.0\.4\.1 answers · ICMP \d s ago", shown)
+        assert "10.0.0.53 no answer last answer 3 min ago" in shown
+        assert "10.0.0.54 not asked yet" in shown
+        assert re.search(r"10\.0\.4\.9 of site2.example.com answers · TCP 443 \(refused\) \d s ago", shown)
+
+
+def test_a_running_data_sync_says_to_what_it_is_limited(admin: Client) -> None:
+    pair.backup()
+    pair.sync_run()
+    assert "limited to" not in text(admin.get(PAGE))
+    BackupSettings.objects.update_or_create(defaults={"bandwidth_limit": 20, "bandwidth_unit": "Mbit/s"})
+    assert "limited to 20 Mbit/s" in text(admin.get(PAGE))
 
 
 # --- Who may ----------------------------------------------------------------------------------------------------------
