@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+PORT_INSIDE = 8443
 KEY = "G2VJ-QRBA-CMDY-XV4W-W3NC-KTXL-T7SA-ABTZ-SBJB-W6PI-QBCI-OLPO-GVFQ"
 START_SECONDS = 60.0
 
@@ -46,6 +46,17 @@ Path(settings.DATA_DIR / "web.pem").write_text(certificate.pem)
 secrets.write_private(settings.DATA_DIR / "web.key", key)
 """
 
+ANSWERS = """
+import socket, ssl
+context = ssl._create_unverified_context()
+try:
+    with socket.create_connection({target}, 1) as plain, context.wrap_socket(plain) as secured:
+        secured.sendall(b"GET /peer/v1/nothing HTTP/1.0\\r\\n\\r\\n")
+        result = bool(secured.recv(1))
+except OSError:
+    result = False
+"""
+
 STATE = """
 from appliances import selectors
 from appliances.models import FailoverRelationship
@@ -75,8 +86,18 @@ def free_port(address: str) -> int:
 class Box:
     """One appliance: `run` executes code in its console, `address` and `port` are where its web server answers."""
 
-    def __init__(self, folder: Path, address: str, *, name: str, settings: str = "failover_site.settings") -> None:
-        self.folder, self.address, self.port = folder, address, free_port(address)
+    def __init__(
+        self,
+        folder: Path,
+        address: str,
+        *,
+        name: str,
+        settings: str = "failover_site.settings",
+        inside: tuple[str, ...] = (),
+    ) -> None:
+        """`inside` are the words before each command that put it into a network of its own."""
+        self.folder, self.address, self.inside = folder, address, inside
+        self.port = PORT_INSIDE if inside else free_port(address)
         self.environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
@@ -91,7 +112,7 @@ class Box:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = open(folder / "log", "wb")  # noqa: SIM115  (closed with the box)
         self.console = subprocess.Popen(
-            [sys.executable, "-c", CONSOLE],
+            [*inside, sys.executable, "-c", CONSOLE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -104,7 +125,16 @@ class Box:
 
     def start(self) -> None:
         """The web server answers."""
-        command = [sys.executable, "-m", "gunicorn", "--bind", f"{self.address}:{self.port}", "--threads", "4"]
+        command = [
+            *self.inside,
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--bind",
+            f"{self.address}:{self.port}",
+            "--threads",
+            "4",
+        ]
         command += ["--certfile", str(self.folder / "web.pem"), "--keyfile", str(self.folder / "web.key")]
         command += ["--worker-class", "gthread", "--log-level", "warning", "failover_site.wsgi"]
         self.web = subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=self.log, stderr=self.log)
@@ -115,16 +145,7 @@ class Box:
             time.sleep(0.1)
 
     def _answers(self) -> bool:
-        context = ssl._create_unverified_context()
-        try:
-            with (
-                socket.create_connection((self.address, self.port), 1) as plain,
-                context.wrap_socket(plain) as secured,
-            ):
-                secured.sendall(b"GET /peer/v1/nothing HTTP/1.0\r\n\r\n")
-                return bool(secured.recv(1))
-        except OSError:
-            return False
+        return bool(self.run(ANSWERS.format(target=(self.address, self.port))))
 
     def stop_web(self) -> None:
         """The web server is gone."""

@@ -2,60 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from appliances.host.interfaces import Interface, interfaces
-
-ROOT = Path(__file__).resolve().parents[3]
-READ = "from appliances.host.interfaces import interfaces\nprint(repr(interfaces()))"
-SETTLE_SECONDS = 5.0
-
-
-def run(*argv: str) -> str:
-    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30, cwd=ROOT).stdout
-
-
-class Namespace:
-    """A network of its own: `site` and `switch` are the two ends of one cable."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def ip(self, *words: str) -> None:
-        run("ip", "-n", self.name, *words)
-
-    def read(self) -> dict[str, Interface]:
-        """What a process in there reads."""
-        said = run("ip", "netns", "exec", self.name, sys.executable, "-c", READ)
-        return {interface.name: interface for interface in eval(said, {"Interface": Interface})}
-
-    def settled(self, name: str, *, has_carrier: bool) -> Interface:
-        """The interface, as soon as its link is as told: the kernel takes a moment."""
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while (found := self.read()[name]).has_carrier != has_carrier:
-            assert time.monotonic() < deadline, found
-        return found
+from appliances.host.interfaces import interfaces
+from tests.namespaces import SETTLE_SECONDS, Namespace, namespaces
 
 
 @pytest.fixture(scope="module")
 def namespace() -> Iterator[Namespace]:
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("needs root and the program ip (iproute2) to make a network namespace")
-    name = f"failover-test-{os.getpid()}"
-    try:
-        run("ip", "netns", "add", name)
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"no network namespace can be made here: {error.stderr.strip()}")
-    try:
-        made = Namespace(name)
+    """`site` and `switch` are the two ends of one cable."""
+    with namespaces("cable") as (made,):
         made.ip("link", "add", "site", "type", "veth", "peer", "name", "switch")
         made.ip("link", "set", "site", "address", "02:00:5e:00:53:01")
         made.ip("address", "add", "192.0.2.50/24", "dev", "site")
@@ -63,8 +22,6 @@ def namespace() -> Iterator[Namespace]:
         made.ip("link", "set", "site", "up")
         made.ip("link", "set", "switch", "up")
         yield made
-    finally:
-        run("ip", "netns", "del", name)
 
 
 def test_an_interface_is_read_with_link_and_addresses(namespace: Namespace) -> None:
