@@ -79,6 +79,8 @@ def events_due(seen: Observation) -> list[e.Event]:
     is_overdue = seen.seconds_in_state >= OPERATION_SECONDS
     if state == State.P_DRAINING and is_peer_lost:
         return [e.OperationLost(op_id, "The backup does not answer any more.")]
+    if state == State.P_DRAINING and _has_peer_given_up(seen):
+        return [e.OperationLost(op_id, "The backup has given it up.")]
     if state == State.P_DRAINING and is_overdue and not _is_peer_syncing(seen):
         return [e.OperationLost(op_id, "The swap made no progress for two minutes.")]
     if state == State.B_SYNCING and is_overdue and not seen.is_sync_running and not seen.is_driven:
@@ -132,6 +134,15 @@ def is_grant_to_be_repeated(seen: Observation) -> bool:
 
 def _is_peer_answering(seen: Observation) -> bool:
     return seen.seconds_since_answer is not None and seen.seconds_since_answer < seen.boot_seconds
+
+
+def _has_peer_given_up(seen: Observation) -> bool:
+    """Whether the backup, asked since this primary drained, holds neither the operation nor the role change any more.
+
+    It holds the change from before it asked for the role until the swap has ended, so this is no early answer.
+    """
+    is_asked_since = seen.seconds_since_answer is not None and seen.seconds_since_answer < seen.seconds_in_state
+    return bool(seen.change) and is_asked_since and seen.peer_op is None and seen.peer_change != seen.change
 
 
 def _is_peer_syncing(seen: Observation) -> bool:

@@ -105,6 +105,38 @@ def test_a_drained_primary_takes_its_role_back_when_the_backup_is_lost_or_idle()
     assert at_work == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_released"),
+    [
+        ({"peer_change": ""}, True),
+        ({"peer_change": "another"}, True),
+        ({"peer_change": "c1"}, False),
+        ({"peer_change": "", "seconds_since_answer": 4.0}, False),
+        ({"peer_change": "", "seconds_since_answer": None}, False),
+        ({"peer_change": "", "peer_op": OP}, False),
+        ({"peer_change": "", "change": ""}, False),
+    ],
+    ids=[
+        "ended there",
+        "another one",
+        "at it",
+        "asked before draining",
+        "never asked",
+        "holds an operation",
+        "unknown",
+    ],
+)
+def test_a_drained_primary_is_released_as_soon_as_the_backup_holds_the_swap_no_more(
+    changes: dict[str, object], is_released: bool
+) -> None:
+    """The word that it was given up may be lost with the process that was to send it."""
+    drained = replace(
+        in_state(State.P_DRAINING, OP, seconds_in_state=3.0, seconds_since_answer=1.0),
+        **({"change": "c1"} | changes),  # type: ignore[arg-type]
+    )
+    assert [type(event) for event in due.events_due(drained)] == [e.OperationLost] * is_released
+
+
 def test_a_backup_gives_up_a_final_data_sync_that_stands_still() -> None:
     syncing = in_state(State.B_SYNCING, replace(OP, kind=OperationKind.OFFERED), seconds_in_state=121.0)
     assert [type(event) for event in due.events_due(syncing)] == [e.OperationLost]
