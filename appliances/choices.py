@@ -113,6 +113,16 @@ class ChangeStep(TextChoices):
     PROMOTED = "promoted", "New primary serves"
 
 
+class BackupReason(TextChoices):
+    """What a configuration backup was saved before; a number of each kind are kept."""
+
+    DATA_SYNC = "data_sync", "Before a data-sync"
+    ROLE_CHANGE = "role_change", "Role change or conflict"
+    FOUNDING = "founding", "Before the first data-sync"
+    TAKE_OVER = "take_over", "Before settings were taken over"
+    BY_HAND = "by_hand", "Saved by hand"
+
+
 class EstablishStep(TextChoices):
     """The steps of establishing a relationship, in their order."""
 

@@ -20,6 +20,7 @@ from sync.rules import due
 from sync.rules import events as e
 from sync.rules.effects import SendGrant
 from sync.rules.role import UnknownEdge
+from sync.versions import waiting
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ def turn(pulse: failover.Pulse) -> list[due.Work]:
     _look()
     probes.ask_test_ips_if_due()
     _deliver_failover(pulse, stood_still)
+    waiting.count_if_due()
     change = role_changes.running()
     seen = observe(
         relationship,

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from appliances.choices import (
+    BackupReason,
     ChangeKind,
     ChangeStatus,
     ChangeStep,
@@ -66,7 +67,8 @@ class PeerView(Singleton):
     error, stated by the peer where it refused) and `detail` stand here; `heard_boottime` of the last message that the
     peer sent by itself. `test_rounds`: for the last rounds, newest last, whether any connectivity test IP answered;
     `tests`: when they were asked and answered last, and per address when (Unix seconds) and how it answered;
-    `decision`: the latest verdict of the guard of automatic failover.
+    `decision`: the latest verdict of the guard of automatic failover. `differences`: while this appliance waits as
+    superseded primary, of which two heads its settings and the peer's were compared, when, and how many objects differ.
     """
 
     status = models.JSONField(default=dict)
@@ -84,6 +86,7 @@ class PeerView(Singleton):
     test_rounds = models.JSONField(default=list)
     tests = models.JSONField(default=dict)
     decision = models.JSONField(default=dict)
+    differences = models.JSONField(default=dict)
     same_role_polls = models.PositiveIntegerField(default=0)
     same_role_boottime = models.FloatField(null=True)
 
@@ -181,6 +184,35 @@ class SyncRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_status_display()} {self.started_at:%Y-%m-%d %H:%M:%S}"
+
+
+class ConfigurationBackup(models.Model):
+    """One version of all synchronised settings, kept in a file of this appliance. `sync.datasync.backups` alone writes.
+
+    `head_term` and `head_seq` are the head of that moment; `digest` is the BLAKE3 of the file, `content` that of what
+    the version says (two backups of equal settings have the same), both 64 hex digits. `schema` is the database's.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    made_at = models.DateTimeField("Saved", auto_now_add=True)
+    reason = models.CharField("Saved", max_length=12, choices=BackupReason.choices)
+    detail = models.CharField(max_length=300, blank=True)
+    role = models.CharField("Role then", max_length=10, choices=Role.choices)
+    term = models.BigIntegerField("Term")
+    head_term = models.BigIntegerField()
+    head_seq = models.BigIntegerField()
+    rows = models.PositiveBigIntegerField("Rows")
+    size_bytes = models.PositiveBigIntegerField("Size")
+    digest = models.CharField(max_length=64)
+    content = models.CharField(max_length=64)
+    schema = models.CharField(max_length=64)
+
+    class Meta:
+        verbose_name = "Configuration backup"
+        ordering = ["-made_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.get_reason_display()}, {self.made_at:%Y-%m-%d %H:%M:%S}"
 
 
 class SealedMark(models.Model):

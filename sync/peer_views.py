@@ -28,7 +28,16 @@ from sync.peer.accept import ClockRefused, Request, Sender
 from sync.peer.establish_messages import KEY_ID_FIELD, MAC_FIELD, CallBack, Confirm, Hello, Received
 from sync.peer.messages import MAX_MESSAGE_BYTES, Message, Refusal, parse, render
 from sync.peer.signing import JSON_TYPE, STREAM_TYPE
-from sync.peer.sync_messages import PullBegin, PullBlobs, PullEnd, PullRows, PushAppend
+from sync.peer.sync_messages import (
+    PullBegin,
+    PullBlobs,
+    PullEnd,
+    PullRows,
+    PushAppend,
+    SettingsAsked,
+    SettingsChosen,
+)
+from sync.versions import primary
 
 LOG_EVERY_SECONDS = 10.0  # one line for each source and reason: a flood of bad messages must not flood the log
 LOGGED_SOURCES = 1000
@@ -84,6 +93,8 @@ ENDPOINTS = by_path(
     Endpoint(PullBlobs, export.blob_frames, gives_stream=True),
     Endpoint(PushAppend, export.accept, takes_stream=True),
     Endpoint(PullEnd, export.end),
+    Endpoint(SettingsAsked, primary.answer_settings, gives_stream=True),
+    Endpoint(SettingsChosen, primary.answer_chosen, takes_stream=True),
 )
 
 # What a peer may say that has not made the relationship durable itself; all else proves that it has.

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from appliances import selectors, shared_ips
-from appliances.choices import ChangeStatus, ProbeOutcome, Role, SyncStatus
+from appliances.choices import ChangeStatus, ProbeOutcome, Role, State, SyncStatus
 from appliances.host import ping
 from appliances.host.interfaces import interfaces
 from appliances.models import BackupSettings, FailoverRelationship
@@ -89,7 +89,14 @@ def own_status() -> messages.Status:
         pins=own_pins(),
         shared_ips=list(shared_ips.read()),
         addresses=[address for interface in interfaces() for address in interface.addresses][:ADDRESSES_TOLD],
+        differing_objects=differing_objects(state),
     )
+
+
+def differing_objects(state: RoleState) -> int | None:
+    """In how many objects the settings here differ from the peer's while this appliance waits; None if not counted."""
+    counted = PeerView.load().differences.get("objects") if state.state == State.P_SUPERSEDED else None
+    return counted if isinstance(counted, int) else None
 
 
 def is_armed(backup: BackupSettings, state: RoleState) -> bool:

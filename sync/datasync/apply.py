@@ -14,7 +14,7 @@ from django.db import DataError, IntegrityError, connection
 
 from appliances.models import Account
 from sync import crash, journal
-from sync.datasync import snapshots, tables
+from sync.datasync import backups, snapshots, tables
 from sync.datasync.refusals import refused
 from sync.datasync.registry import DEPENDENTS, SETTINGS, Dataset
 from sync.datasync.rows import Row, RowCodec, RowSum, sum_of
@@ -27,13 +27,22 @@ WRITE_ROWS = 500  # rows handed to the database in one call
 
 
 @dataclass
-class _Difference:
-    """What turns our copy of a table into the snapshot's, and how the table is then."""
+class Writes:
+    """What is to be written to one table: the keys of rows to remove, rows that take the place of others, new rows."""
 
-    total: TableDigest
     remove: list[Row] = field(default_factory=list)
     replace: list[Row] = field(default_factory=list)
     add: list[Row] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.remove or self.replace or self.add)
+
+
+@dataclass
+class _Difference(Writes):
+    """What turns our copy of a table into the snapshot's, and how the table is then."""
+
+    total: TableDigest = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,8 @@ def apply_settings(
 ) -> None:
     """The settings of this appliance are those of the snapshot, its head is the snapshot's, and it is initialised.
 
-    1. Work out what differs in the `staged` tables, without a lock: while it is held nobody else can write.
+    1. Work out what differs in the `staged` tables, without a lock: while it is held nobody else can write. If
+       anything does, the present settings are kept as a configuration backup.
     2. Lock the role and ask again whether this snapshot may be applied (I3); `still_ours` raises if the run is not.
     3. Replace what differs: removals first, then insertions in the order of dependence.
     4. Re-read what was written, and compare every settings table with the manifest.
@@ -74,7 +84,7 @@ def apply_settings(
                 raise refused(refusal)
             if journal.settings_writes() != plan.settings_writes:  # changed in between: hardly ever on a backup
                 plan = _prepare(staged, wrap)
-            _replace(plan)
+            write(plan.codecs, plan.differences)
             _verify(manifest, plan)
             held.state = dataclasses.replace(
                 held.state,
@@ -86,7 +96,7 @@ def apply_settings(
         crash.point("apply durable")
     except (IntegrityError, DataError, OverflowError) as error:
         raise refused(Refusal.ROW_UNUSABLE, str(error)[:300]) from error
-    _end_sessions()
+    end_sessions()
 
 
 def digests(wrap: SecretWrap) -> list[TableDigest]:
@@ -107,6 +117,13 @@ def staged_lines(path: Path) -> Iterator[bytes]:
 
 
 def _prepare(staged: Mapping[str, Path], wrap: SecretWrap) -> _Plan:
+    plan = _compare(staged, wrap)
+    if any(plan.differences.values()):
+        backups.save(backups.reason_before_data_sync())
+    return plan
+
+
+def _compare(staged: Mapping[str, Path], wrap: SecretWrap) -> _Plan:
     with snapshots.read_transaction():
         writes, moved = journal.settings_writes(), [dataset for dataset in SETTINGS if dataset.label in staged]
         codecs = {dataset.label: RowCodec(dataset, wrap) for dataset in moved}
@@ -118,8 +135,12 @@ def _prepare(staged: Mapping[str, Path], wrap: SecretWrap) -> _Plan:
         )
 
 
-def _replace(plan: _Plan) -> None:
-    codecs, differences = plan.codecs, plan.differences
+def write(codecs: Mapping[str, RowCodec], differences: Mapping[str, Writes]) -> None:
+    """Write what is to be written to these settings tables: removals first, then in the order of dependence.
+
+    Raises:
+        IntegrityError: the rows do not fit together; the caller's transaction must end.
+    """
     moved = [codec.dataset for codec in codecs.values()]
     kept = {
         label: tables.local_values(codecs[label], [codecs[label].key(row) for row in difference.replace])
@@ -155,7 +176,8 @@ def _difference(codec: RowCodec, staged: Path) -> _Difference:
             add.append(row)
         elif before != blake3(digest_line).digest():
             replace.append(row)
-    return _Difference(TableDigest(codec.dataset.label, total.rows, total.digest), list(ours), replace, add)
+    digest = TableDigest(codec.dataset.label, total.rows, total.digest)
+    return _Difference(list(ours), replace, add, total=digest)
 
 
 def _remove_dependents(dataset: Dataset, keys: list[Row]) -> None:
@@ -199,7 +221,8 @@ def _is_stored(codec: RowCodec, difference: _Difference) -> bool:
     return not written
 
 
-def _end_sessions() -> None:
+def end_sessions() -> None:
+    """The web sessions of accounts that are gone or disabled have ended."""
     active = {str(number) for number in Account.objects.filter(is_active=True).values_list("pk", flat=True)}
     for session in Session.objects.iterator():
         account = session.get_decoded().get("_auth_user_id")

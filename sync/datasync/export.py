@@ -58,7 +58,7 @@ def begin(message: PullBegin) -> Manifest:
         crash.point("source snapshot written")
     else:
         _stamp()
-    return _manifest(pair, state, snapshot_id, tables, own_marks)
+    return manifest_of(pair, state, snapshot_id, tables, own_marks)
 
 
 def rows(message: PullRows) -> Iterator[bytes]:
@@ -152,9 +152,10 @@ def _keep(snapshot_id: str, wrap: SecretWrap, differing: list[TableDigest]) -> N
             snapshots.add_table(snapshot_id, dataset, wrap)
 
 
-def _manifest(
+def manifest_of(
     pair: FailoverRelationship, state: RoleState, snapshot_id: str, tables: list[TableDigest], held: list[Mark]
 ) -> Manifest:
+    """What this appliance says of what it holds."""
     return Manifest(
         header=header_of(state),
         snapshot_id=snapshot_id,

@@ -72,7 +72,12 @@ def section_of(header: dict[str, Any]) -> Section:
 
 def of_rows(section: Section, lines: Iterable[bytes]) -> Iterator[bytes]:
     """The frames that carry these rows."""
-    head = json.dumps(section.header).encode() + b"\n"
+    return of_lines(section.header, lines)
+
+
+def of_lines(header: dict[str, Any], lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The frames that carry these lines, each with this header."""
+    head = json.dumps(header).encode() + b"\n"
     waiting = bytearray()
     for line in lines:
         waiting += line + b"\n"

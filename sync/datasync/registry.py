@@ -25,7 +25,8 @@ class Dataset:
 
     `key` tells rows apart on both appliances. `secret_labels` names fields that are encrypted at rest, each with the
     label it is sealed under. `blob_field` names the field that refers to the content-addressed store.
-    `ready` tells which rows of an append-only table may be sealed.
+    `ready` tells which rows of an append-only table may be sealed. Where versions of the settings are compared,
+    `born` names the moment that tells whether two rows of one number are one object, and `hidden` what no page shows.
     """
 
     label: str
@@ -37,6 +38,8 @@ class Dataset:
     blob_field: str = ""
     size_field: str = ""
     ready: Q = field(default_factory=Q)
+    born: str = ""
+    hidden: tuple[str, ...] = ()
 
     @property
     def model(self) -> type[models.Model]:
@@ -77,6 +80,8 @@ SETTINGS = (
         ),
         # Where somebody logged in is a fact of that appliance; synchronised, each log-in would change the settings.
         keep_local=("last_login",),
+        born="date_joined",
+        hidden=("password",),
     ),
     Dataset("appliances.Account_groups", MergeMode.MIRROR, ("account", "group"), ("account", "group"), ("id",)),
     Dataset(
@@ -101,6 +106,7 @@ SETTINGS = (
             "admin_contacts",
         ),
         secret_labels=(("sealed_password", "email_configuration|1|password"),),
+        hidden=("sealed_password",),
     ),
     Dataset("appliances.ApiConfiguration", MergeMode.MIRROR, ("id", "enable_xml_api")),
     Dataset(
@@ -109,6 +115,7 @@ SETTINGS = (
         ("id", "name", "blob_id", "size_bytes", "content_type", "is_public", "created_at"),
         blob_field="blob_id",
         size_field="size_bytes",
+        born="created_at",
     ),
 )
 
@@ -170,6 +177,7 @@ NODE_LOCAL = {
     "sync.RoleChange": "the operations of this appliance",
     "sync.StatusEvent": "the history of this appliance",
     "sync.SyncRun": "the data-syncs of this appliance",
+    "sync.ConfigurationBackup": "versions of the settings that this appliance held",
     "sync.SealedMark": "how far the append-only rows held here reach",
     "sync.AlertEpisode": "the mails of this appliance",
     "sync.Nonce": "used nonces of this appliance's wire",

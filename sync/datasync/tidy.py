@@ -6,7 +6,7 @@ import datetime as dt
 
 from appliances import blobs
 from appliances.models import FileStoreFile, Recording
-from sync.datasync import pull, snapshots
+from sync.datasync import backups, pull, snapshots
 
 # Far longer than a file lies in the store before the row that refers to it is there.
 GRACE = dt.timedelta(hours=24)
@@ -15,13 +15,15 @@ GRACE = dt.timedelta(hours=24)
 def tidy() -> blobs.Swept:
     """Old snapshots are gone, and so are the blobs that no row has referred to for a day; what was removed of those.
 
+    A row of a kept configuration backup counts too: it may be restored.
+
     Blobs stay while a data-sync runs: here, where rows may still come, and on the primary, whose snapshot may list
     files that were deleted since.
     """
     snapshots.prune()
     if pull.is_running() or snapshots.are_there():
         return blobs.Swept(0, 0)
-    referenced: set[str] = set()
+    referenced = backups.referenced_blobs()
     for model in (FileStoreFile, Recording):
         referenced.update(model._base_manager.values_list("blob_id", flat=True).iterator())
     return blobs.sweep(referenced, GRACE)

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.utils.crypto import salted_hmac
 
 from appliances import secrets
 from appliances.services.keys import derive, inter_appliance_secret
@@ -55,6 +56,32 @@ class SecretWrap:
     def digest(self, secret: bytes, place: str) -> bytes:
         """What stands for the secret where two appliances compare."""
         return hmac.digest(self._digest_key, place.encode() + b"\0" + secret, "sha256")
+
+
+class AtRest(SecretWrap):
+    """What wraps secrets for a file of this appliance alone: with its data key."""
+
+    def __init__(self) -> None:
+        super().__init__(b"", "")
+
+    def wrap(self, secret: bytes, place: str) -> bytes:
+        """The secret, sealed with the data key."""
+        return secrets.seal(secret, f"configuration_backup|{place}")
+
+    def unwrap(self, wrapped: bytes, place: str) -> bytes:
+        """The secret that was sealed.
+
+        Raises:
+            SyncRefused: the data key is another one.
+        """
+        try:
+            return secrets.unseal(wrapped, f"configuration_backup|{place}")
+        except secrets.SecretUnreadable as error:
+            raise refused(Refusal.SECRET_UNREADABLE, str(error)) from error
+
+    def digest(self, secret: bytes, place: str) -> bytes:
+        """What stands for the secret where two versions of this appliance are compared."""
+        return salted_hmac(f"configuration-backup|{place}", secret, algorithm="sha256").digest()
 
 
 def for_snapshot(snapshot_id: str) -> SecretWrap:

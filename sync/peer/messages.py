@@ -45,6 +45,8 @@ class Status(Message):
     `shared_ips` are the addresses ticked there, as they are there now; `addresses` are all that its interfaces have,
     each as address/prefix. `takeover_after` and `takeover_times` are the times after which a backup takes over by
     itself, the acknowledged ones those that a primary keeps to.
+    each as address/prefix.
+    `differing_objects`: while it waits as superseded primary, in how many objects its settings differ from the peer's.
     """
 
     path: ClassVar[str] = "status"
@@ -73,6 +75,7 @@ class Status(Message):
     addresses: list[str] = dataclasses.field(default_factory=list)
     takeover_times: Entered = DERIVED
     acknowledged_times: Entered = DERIVED
+    differing_objects: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,11 @@ pull-rows   -> frames         rows of the settings tables and append-only rows t
 pull-blobs  -> frames         files that the backup lacks
 push-append <- frames         append-only rows, with their files, that the primary lacks
 pull-end    -> Done           the snapshot is given back
+
+Two more compare and mend versions of the settings (`sync.versions`); whoever is not the primary asks them.
+
+settings       -> Manifest, frames   the settings as they are, whatever the role
+take-settings  <- frames             chosen settings, for the primary to take over
 """
 
 from __future__ import annotations
@@ -95,3 +100,39 @@ class PullEnd(Message):
     header: Header
     snapshot_id: str
     complete: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class SettingsAsked(Message):
+    """Send your manifest, then the settings tables that are not as these."""
+
+    path: ClassVar[str] = "settings"
+    may_repeat: ClassVar[bool] = True
+    header: Header
+    guid: str
+    settings: list[TableDigest]
+
+
+@dataclasses.dataclass(frozen=True)
+class SettingsChosen(Message):
+    """Here follow rows that the primary is to write and to remove, if its head still is `compared`.
+
+    `wrap_id` is what the secrets among them are wrapped for; `why` is the sentence for its Status History.
+    """
+
+    path: ClassVar[str] = "take-settings"
+    needs_challenge: ClassVar[bool] = True
+    header: Header
+    guid: str
+    wrap_id: str
+    compared: Head
+    requested_by: str
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SettingsTaken(Message):
+    """The chosen settings are the primary's now; `rows` were written or removed."""
+
+    header: Header
+    rows: int

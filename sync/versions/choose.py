@@ -1,0 +1,171 @@
+"""The two versions of a page, object by object, and what its button does.
+
+`mine` is the version that may be taken from (the settings of this appliance, or a configuration backup), `theirs` the
+one that is in force: the primary's, be that the peer or this appliance. What is chosen of `mine` replaces `theirs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from appliances import selectors
+from appliances.choices import BackupReason, Role, Severity, State
+from sync import history, journal, role_changes
+from sync.datasync import backups
+from sync.errors import ChangeRefused, SyncRefused
+from sync.models import ConfigurationBackup
+from sync.rules.facts import Header
+from sync.versions import compare, merge, primary, shown
+from sync.versions.compare import Difference
+from sync.versions.objects import Version
+
+NAMED = 8  # objects named in a sentence of Status History; the evidence has all
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two versions and what differs. `is_here`: the version in force is this appliance's own.
+
+    `mine_name` and `theirs_name` say whose they are; `refusal` why nothing can be chosen now, empty if it can.
+    """
+
+    mine: Version
+    theirs: Version
+    mine_name: str
+    theirs_name: str
+    compared: Header
+    is_here: bool
+    refusal: str
+    found: tuple[Difference, ...]
+
+    @property
+    def stamp(self) -> str:
+        """What has to be the same when a choice comes back."""
+        return f"{self.compared.own_term}.{self.compared.head.term}.{self.compared.head.seq}"
+
+    def taken(self, chosen: Collection[str]) -> list[Difference]:
+        """What is taken over of `mine` when these keys are chosen: with all that they refer to."""
+        return merge.with_needed(self.found, chosen)
+
+
+def present() -> Comparison:
+    """The settings of this appliance beside those of its peer; a superseded primary may choose.
+
+    Raises:
+        PeerError, SyncRefused: the peer's settings cannot be read.
+    """
+    theirs = primary.of_peer()
+    mine = primary.own()
+    refusal = ""
+    if mine.header.state != State.P_SUPERSEDED:
+        refusal = "There is nothing to decide: this appliance does not wait for a decision."
+    elif theirs.header.state != State.P_ACTIVE:
+        refusal = f"{_peer_name()} does not serve as primary now. Settle the roles on the Failover page first."
+    return _comparison(mine.version, theirs, (_own_name(), _peer_name()), is_here=False, refusal=refusal)
+
+
+def of_backup(backup: ConfigurationBackup) -> Comparison:
+    """A configuration backup beside the settings of the primary, this appliance or its peer.
+
+    Raises:
+        PeerError, SyncRefused: the peer's settings cannot be read, or the backup cannot be used.
+    """
+    kept = Version(backups.read(backup))
+    state = journal.read()
+    if state.is_writable or state.role == Role.NONE:
+        return _comparison(kept, primary.own(), ("The backup", f"{_own_name()} now"), is_here=True, refusal="")
+    theirs = primary.of_peer()
+    refusal = ""
+    if theirs.header.state != State.P_ACTIVE:
+        refusal = f"Settings are restored on the primary, and {_peer_name()} does not serve as primary now."
+    elif state.state != State.B_IDLE:
+        refusal = f"{_own_name()} is {state.state.label.lower()}. Settle the roles on the Failover page first."
+    return _comparison(kept, theirs, ("The backup", f"{_peer_name()} now"), is_here=False, refusal=refusal)
+
+
+def restore(it: Comparison, chosen: Collection[str], backup: ConfigurationBackup, requested_by: str) -> str:
+    """The chosen objects are in the settings of the primary as they are in the backup; the sentence about it.
+
+    Raises:
+        SyncRefused, PeerError: nothing was changed.
+    """
+    taken = _taken(it, chosen)
+    why = f"{requested_by} restored {_named(taken)} from the configuration backup of {backup.made_at:%Y-%m-%d %H:%M}."
+    _carry_out(it, taken, requested_by, why)
+    if not it.is_here:
+        history.record("settings.restored", why, evidence=_evidence(taken, requested_by))
+    return why
+
+
+def rejoin(it: Comparison, chosen: Collection[str], requested_by: str) -> str:
+    """The primary has taken over what was chosen of this appliance, and this appliance is its backup.
+
+    In this order, so that after any interruption pressing again is safe: the settings here are kept as a configuration
+    backup; the primary takes over what was chosen, or nothing; this appliance becomes backup. The caller asks for a
+    data-sync then.
+
+    Raises:
+        SyncRefused, PeerError: the settings of both are as they were; or they are settled, and this appliance still
+            waits: then nothing differs any more but what was not chosen.
+    """
+    taken = _taken(it, chosen)
+    backups.save(BackupReason.ROLE_CHANGE, f"Before {_own_name()} became the backup of {_peer_name()}")
+    left = [difference for difference in it.found if difference not in taken]
+    why = f"{requested_by} chose {_named(taken)} of {_own_name()} and {_named(left)} of {_peer_name()}."
+    _carry_out(it, taken, requested_by, why)
+    evidence = {
+        "requested_by": requested_by,
+        f"from {_own_name()}": ", ".join(map(shown.name_of, taken)) or "nothing",
+        f"from {_peer_name()}": ", ".join(map(shown.name_of, left)) or "nothing",
+    }
+    history.record("return.chosen", why, severity=Severity.WARNING, evidence=evidence)
+    role_changes.request(Role.BACKUP, want_final_sync=False, without_peer=False, requested_by=requested_by)
+    return why
+
+
+def _taken(it: Comparison, chosen: Collection[str]) -> list[Difference]:
+    if it.refusal:
+        raise ChangeRefused(it.refusal)
+    unknown = set(chosen) - {difference.key for difference in it.found}
+    if unknown:
+        raise SyncRefused("changed_meanwhile", "What differs has changed meanwhile.", remedy="Look again and choose.")
+    return it.taken(chosen)
+
+
+def _carry_out(it: Comparison, taken: list[Difference], requested_by: str, why: str) -> None:
+    changes = merge.plan(it.mine, it.theirs, taken)
+    if not changes:
+        return
+    if it.is_here:
+        primary.take(changes, compared=it.compared, requested_by=requested_by, why=why)
+    else:
+        primary.send(changes, it.theirs, compared=it.compared, requested_by=requested_by, why=why)
+
+
+def _comparison(
+    mine: Version, theirs: primary.Present, names: tuple[str, str], *, is_here: bool, refusal: str
+) -> Comparison:
+    found = tuple(compare.differences(mine, theirs.version))
+    return Comparison(mine, theirs.version, *names, theirs.header, is_here, refusal, found)
+
+
+def _named(found: list[Difference]) -> str:
+    if not found:
+        return "nothing"
+    names = [shown.name_of(difference) for difference in found[:NAMED]]
+    more = len(found) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
+
+
+def _evidence(taken: list[Difference], requested_by: str) -> dict[str, str]:
+    return {"requested_by": requested_by, "objects": ", ".join(map(shown.name_of, taken))}
+
+
+def _own_name() -> str:
+    return str(selectors.this_appliance().host_name)
+
+
+def _peer_name() -> str:
+    pair = selectors.relationship()
+    return str(pair.peer_name) if pair else "the peer"
