@@ -149,6 +149,13 @@ class Overview:
         return self.peer_answers and self.peer_state == State.P_SUPERSEDED
 
     @property
+    def differing_objects(self) -> int | None:
+        """In how many objects the settings of the two differ while one waits as superseded; None if not counted yet."""
+        waiting = self.view.differences if self.is_superseded else {}
+        counted = waiting.get("objects") if self.is_superseded else self.said.get("differing_objects")
+        return counted if isinstance(counted, int) and (self.is_superseded or self.is_peer_superseded) else None
+
+    @property
     def is_same(self) -> bool:
         """Whether the peer, answering now, has the role that this appliance has, and neither has given way."""
         is_equal = self.peer_answers and self.role == self.peer_role and self.role != Role.NONE
@@ -247,10 +254,12 @@ class Overview:
         if self.is_conflict:
             yield Problem(Trouble.CONFLICT, f"Both appliances are {self.role.value}.")
         if self.is_superseded:
-            sentence = f"{self.host_name} does not serve: {self.peer_name} is primary in a later term."
+            sentence = f"{self.host_name} does not serve: {self.peer_name} is primary in a later term.{self._waits}"
             yield Problem(Trouble.SUPERSEDED, sentence)
         elif self.is_peer_superseded:
-            yield Problem(Trouble.PEER_SUPERSEDED, f"{self.peer_name} no longer serves, and is not backup yet.")
+            yield Problem(
+                Trouble.PEER_SUPERSEDED, f"{self.peer_name} no longer serves, and is not backup yet.{self._waits}"
+            )
         if self.view.outcome == ProbeOutcome.REFUSED:
             yield Problem(Trouble.REFUSED, f"The peer answers, but refuses this appliance: {self.view.detail}")
         elif not self.peer_answers and not self.is_peer_new:
@@ -266,6 +275,10 @@ class Overview:
             yield Problem(Trouble.PEER_UNWELL, f"The peer reports a problem: {self.said.get('health_message')}")
         if difference := mismatch(self.view):
             yield Problem(Trouble.MISMATCH, difference)
+
+    @property
+    def _waits(self) -> str:
+        return f" Its settings differ in {objects(self.differing_objects)}." if self.differing_objects else ""
 
     def _problems_of_sync(self) -> Iterator[Problem]:
         if self.last_sync is None or self.last_sync.at is None:
@@ -299,6 +312,11 @@ def now() -> Overview:
         own_shared=shared_ips.read(),
         own_addresses=tuple(address for interface in interfaces() for address in interface.addresses),
     )
+
+
+def objects(count: int | None) -> str:
+    """A number of objects in words."""
+    return "one object" if count == 1 else f"{count or 'no'} objects"
 
 
 def age_of_data(known: Overview) -> str:

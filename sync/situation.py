@@ -15,7 +15,7 @@ from appliances.choices import ChangeStatus, ProbeOutcome, Role, State
 from appliances.models import FailoverRelationship
 from sync import overview
 from sync.models import RoleChange
-from sync.overview import Overview, Trouble
+from sync.overview import Overview, Trouble, objects
 from sync.peer import identity
 
 FINISHED_CHANGE_SHOWN = dt.timedelta(minutes=2)
@@ -150,6 +150,13 @@ def _conflict(it: Situation) -> Headline:
 
 
 def _superseded(it: Situation) -> Headline:
+    if it.differing_objects:
+        return Headline(
+            "bad",
+            f"{it.this.name} waits for your decision",
+            f"It does not serve: {it.peer.name} is primary. Their settings differ in {objects(it.differing_objects)}: "
+            "choose which to keep. Until then nothing is overwritten.",
+        )
     return Headline(
         "bad",
         f"{it.this.name} has been superseded",
@@ -158,9 +165,17 @@ def _superseded(it: Situation) -> Headline:
 
 
 def _peer_superseded(it: Situation) -> Headline:
+    title = f"{it.this.name} serves; {it.peer.name} no longer does"
+    if it.differing_objects:
+        return Headline(
+            "warn",
+            title,
+            f"{it.peer.name} waits: its settings differ in {objects(it.differing_objects)}. Open its page to choose "
+            "which to keep. Until then there is no backup, and nothing is overwritten.",
+        )
     return Headline(
         "warn",
-        f"{it.this.name} serves; {it.peer.name} no longer does",
+        title,
         f"{it.peer.name} was primary before and has given way. Press Become Backup there to make it the backup.",
     )
 

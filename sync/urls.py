@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from sync.views import backup_settings, failover, live, security, shared_ips
+from sync.views import backup_settings, failover, live, security, shared_ips, versions
 
 failover_patterns = [
     path("", failover.page, name="page"),
@@ -12,6 +12,9 @@ failover_patterns = [
     path("role-change/", failover.change_role, name="role-change"),
     path("role-change/cancel/", failover.cancel, name="cancel"),
     path("fix/", failover.fix, name="fix"),
+    path("differences/", versions.differences, name="differences"),
+    path("backups/", versions.backups, name="backups"),
+    path("backups/<uuid:key>/", versions.backup, name="backup"),
     path("break/", failover.break_relationship, name="break"),
     path("shared-ips/", shared_ips.save, name="shared-ips"),
     path("backup-settings/", failover.backup_settings, name="backup-settings"),

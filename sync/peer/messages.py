@@ -45,7 +45,6 @@ class Status(Message):
     `shared_ips` are the addresses ticked there, as they are there now; `addresses` are all that its interfaces have,
     each as address/prefix. `takeover_after` and `takeover_times` are the times after which a backup takes over by
     itself, the acknowledged ones those that a primary keeps to.
-    each as address/prefix.
     `differing_objects`: while it waits as superseded primary, in how many objects its settings differ from the peer's.
     """
 

@@ -6,7 +6,8 @@ one that is in force: the primary's, be that the peer or this appliance. What is
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from appliances import selectors
@@ -20,6 +21,7 @@ from sync.versions import compare, merge, primary, shown
 from sync.versions.compare import Difference
 from sync.versions.objects import Version
 
+COUNT_SECONDS = 3.0  # a list of backups is not held up for longer than this
 NAMED = 8  # objects named in a sentence of Status History; the evidence has all
 
 
@@ -82,6 +84,26 @@ def of_backup(backup: ConfigurationBackup) -> Comparison:
     elif state.state != State.B_IDLE:
         refusal = f"{_own_name()} is {state.state.label.lower()}. Settle the roles on the Failover page first."
     return _comparison(kept, theirs, ("The backup", f"{_peer_name()} now"), is_here=False, refusal=refusal)
+
+
+def counts(kept: Iterable[ConfigurationBackup]) -> dict[object, int]:
+    """In how many objects each of these differs from the settings in force; those that cannot be compared are left out.
+
+    Raises:
+        PeerError, SyncRefused: the settings in force cannot be read.
+    """
+    state, until = journal.read(), time.monotonic() + COUNT_SECONDS
+    is_here = state.is_writable or state.role == Role.NONE
+    theirs = (primary.own() if is_here else primary.of_peer()).version
+    found: dict[object, int] = {}
+    for backup in kept:
+        if time.monotonic() > until:
+            break
+        try:
+            found[backup.pk] = len(compare.differences(Version(backups.read(backup)), theirs))
+        except SyncRefused:
+            continue
+    return found
 
 
 def restore(it: Comparison, chosen: Collection[str], backup: ConfigurationBackup, requested_by: str) -> str:

@@ -14,6 +14,7 @@ from sync import history, journal, probes, role_changes
 from sync.datasync import backups
 from sync.errors import SyncError
 from sync.models import PeerView
+from sync.overview import objects
 from sync.rules.facts import Head
 from sync.versions import choose
 
@@ -51,10 +52,9 @@ def count_if_due() -> None:
 
 def _tell(known: dict[str, Any], count: int, peer: str) -> None:
     if count and known.get("objects") != count:
-        objects = "one object" if count == 1 else f"{count} objects"
         history.record(
             "return.waits",
-            f"This appliance waits: its settings differ from those of {peer} in {objects}. "
+            f"This appliance waits: its settings differ from those of {peer} in {objects(count)}. "
             "Choose on its Failover page which to keep; nothing is overwritten before.",
             severity=Severity.WARNING,
             evidence={"objects": count},

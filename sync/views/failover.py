@@ -16,6 +16,7 @@ from sync.backup_settings import BackupSettingsForm
 from sync.errors import EstablishRefused, SyncError
 from sync.forms import ChangeForm, EstablishForm, suggested_reverse
 from sync.situation import Situation, read
+from sync.versions import choose, shown
 from sync.views import backup_settings as settings_view
 from sync.views import live, steps
 from sync.views.common import ESTABLISH, SWITCH_ROLES, console_page, may, tell, to_page, who
@@ -121,7 +122,13 @@ def fix(request: HttpRequest) -> HttpResponse:
     try:
         if request.method == "GET":
             proposal = role_changes.propose()
-            context = {"title": "Fix This Error", "it": it, "proposal": proposal, "rows": steps.evidence(proposal)}
+            context = {
+                "title": "Fix This Error",
+                "it": it,
+                "proposal": proposal,
+                "rows": steps.evidence(proposal),
+                "replaced": _replaced(),
+            }
             return render(request, "failover/confirm_fix.html", context)
         change = role_changes.fix(who(request))
         messages.success(request, f"The conflict is resolved. {change.reason}")
@@ -188,6 +195,14 @@ def _set_up(request: HttpRequest, form: EstablishForm, error: EstablishRefused |
         "events": live.latest_events(),
     }
     return render(request, "failover/set_up.html", context)
+
+
+def _replaced() -> list[str] | None:
+    """The objects in which the settings of the two differ, by name; None if the peer's cannot be read now."""
+    try:
+        return [shown.name_of(difference) for difference in choose.present().found]
+    except SyncError:
+        return None
 
 
 def _needs_acceptance(it: Situation, wishes: dict[str, bool]) -> bool:

@@ -55,6 +55,22 @@
   document.addEventListener("htmx:responseError", function () { answered(false); });
   document.addEventListener("htmx:afterOnLoad", function () { answered(true); });
 
+  // A form of choices says how many are made, and how many are left.
+  function countPicks(form) {
+    const text = form.querySelector("[data-picked-text]");
+    if (!text) return;
+    const all = form.querySelectorAll("fieldset.pick").length;
+    const made = form.querySelectorAll("fieldset.pick input:checked").length;
+    const mine = form.querySelectorAll('fieldset.pick input[value="mine"]:checked').length;
+    if (form.dataset.picks === "restore") text.textContent = mine ? mine + " of " + all + " chosen." : "Nothing is chosen yet.";
+    else text.textContent = made === all ? "All " + all + " are chosen." : made + " of " + all + " chosen.";
+    text.closest(".choice-bar").classList.toggle("is-complete", form.dataset.picks === "restore" ? mine > 0 : made === all);
+  }
+  document.querySelectorAll("form[data-picks]").forEach(function (form) {
+    countPicks(form);
+    form.addEventListener("change", function () { countPicks(form); });
+  });
+
   // A current tab that lies outside a narrow screen is brought into view.
   document.querySelectorAll(".tabs [aria-current]").forEach(function (tab) {
     tab.parentElement.scrollLeft = tab.offsetLeft - 60;
