@@ -64,6 +64,11 @@ class Kind:
         """Whether there is one thing of this kind alone."""
         return self.name_place == self.key_place
 
+    @cached_property
+    def defaults(self) -> Row:
+        """The row of a single thing that nobody has changed yet: it need not be in the table."""
+        return tuple(field.get_default() for field in self.dataset.model_fields)
+
 
 @dataclass(frozen=True)
 class Thing:
@@ -105,7 +110,8 @@ class Version:
         return {kind.dataset.label: [*self._of(kind, names)] for kind in kinds()}
 
     def _rows(self, kind: Kind) -> Sequence[Row]:
-        return self.tables[kind.dataset.label]
+        rows = self.tables[kind.dataset.label]
+        return [kind.defaults] if kind.is_single and not rows else rows
 
     def _of(self, kind: Kind, names: Mapping[str, Mapping[Any, str]]) -> list[Thing]:
         related: dict[str, dict[Any, set[str]]] = {}

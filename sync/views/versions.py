@@ -121,7 +121,10 @@ def _must_manage(request: HttpRequest) -> None:
 
 
 def _picked(request: HttpRequest, it: Comparison) -> frozenset[str] | None:
-    """The keys of what the form takes of `mine`; None, with a message, if it was not about this comparison or left something open."""
+    """The keys of what the form takes of `mine`; None, with a message, if that is not clear.
+
+    It is not if something was left open, or if the form was about another state of the settings.
+    """
     if request.POST.get("stamp") != it.stamp:
         messages.warning(
             request, "The settings of the primary were changed meanwhile. Look again and choose once more."

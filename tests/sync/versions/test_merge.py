@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import Group, Permission
@@ -37,14 +37,13 @@ def other_version(change: Callable[[], object]) -> Version:
 
 
 @pytest.fixture(autouse=True)
-def settings_of_both() -> Iterator[None]:
+def settings_of_both() -> None:
     """Both versions begin with an account, a group, a site and a mail configuration."""
     RoleJournal.load()
     group = Group.objects.create(name="Support")
     Account.objects.create(username="anna", display_name="Anna", password="argon2$one").groups.add(group)
     Site.load()
     EmailConfiguration.load()
-    yield
 
 
 def difference(mine: Version, theirs: Version) -> list[tuple[str, list[str]]]:
