@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.text import capfirst
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -164,8 +165,9 @@ def _grouped(
     groups: dict[str, list[tuple[shown.ShownDifference, str]]] = {}
     for item in items:
         picked = posted.get(item.key, default)
-        plural = str(item.difference.kind.dataset.model._meta.verbose_name_plural)
-        groups.setdefault(plural[:1].upper() + plural[1:], []).append((item, picked))
+        kind = item.difference.kind
+        title = "Settings" if kind.is_single else capfirst(str(kind.dataset.model._meta.verbose_name_plural))
+        groups.setdefault(title, []).append((item, picked))
     return list(groups.items())
 
 
@@ -182,6 +184,7 @@ def _confirm(
         "taken": _lines([difference for difference in taken if difference not in along]),
         "along": _lines(along),
         "left": _lines(left),
+        "taken_count": len(taken),
         "is_all": len(picked) == len(it.found),
         "chosen": [difference.key for difference in it.found if difference.key in picked],
         "steps": _steps(it, len(taken), row),
