@@ -32,7 +32,10 @@ class Errand:
         self.asked = journal.boottime()
         self.answer: bool | None = None
         argv = shlex.split(command)
-        threading.Thread(target=self._run, args=(argv, seconds, environment), name=argv[0], daemon=True).start()
+        self.thread = threading.Thread(
+            target=self._run, args=(argv, seconds, environment), name="program from outside", daemon=True
+        )
+        self.thread.start()
 
     def _run(self, argv: list[str], seconds: float, environment: dict[str, str]) -> None:
         said, end = "", None
@@ -69,6 +72,15 @@ def _run(command: str, seconds: float, **environment: str) -> Errand | None:
         return None
     told = {"PAIR_ID": row.pair_id, "NODE": selectors.this_appliance().guid, "PEER_HOST": row.peer_host}
     return Errand(command, seconds, {**told, **environment})
+
+
+def fence_and_wait(term: int) -> bool | None:
+    """Whether the peer is off: for somebody who waits for it. None where no program for that is configured."""
+    errand = fence(term)
+    if errand is None:
+        return None
+    errand.thread.join(FENCE_SECONDS + 1)
+    return errand.answer is True
 
 
 class Attempt:

@@ -156,6 +156,12 @@ class Overview:
         return counted if isinstance(counted, int) and (self.is_superseded or self.is_peer_superseded) else None
 
     @property
+    def may_serve_again(self) -> bool:
+        """Whether this is a primary that does not serve, beside a peer that cannot be contacted."""
+        is_out = self.state.state in (State.P_SUPERSEDED, State.P_UNCONFIRMED)
+        return is_out and self.view.outcome == ProbeOutcome.SILENT and not self.is_busy
+
+    @property
     def is_same(self) -> bool:
         """Whether the peer, answering now, has the role that this appliance has, and neither has given way."""
         is_equal = self.peer_answers and self.role == self.peer_role and self.role != Role.NONE

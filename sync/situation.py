@@ -150,18 +150,24 @@ def _conflict(it: Situation) -> Headline:
 
 
 def _superseded(it: Situation) -> Headline:
-    if it.differing_objects:
+    if it.differing_objects and not it.may_serve_again:
         return Headline(
             "bad",
             f"{it.this.name} waits for your decision",
             f"It does not serve: {it.peer.name} is primary. Their settings differ in {objects(it.differing_objects)}: "
             "choose which to keep. Until then nothing is overwritten.",
         )
-    return Headline(
-        "bad",
-        f"{it.this.name} has been superseded",
-        f"It does not serve: {it.peer.name} is primary. Press Become Backup here to make it the backup.",
-    )
+    if it.may_serve_again:
+        detail = (
+            f"It does not serve, and {it.peer.name} does not answer. If it is gone for good, press Serve Again here."
+        )
+    elif it.peer_role == Role.BACKUP:
+        detail = (
+            f"It does not serve, and {it.peer.name} is backup. It serves again by itself if it has the newest settings."
+        )
+    else:
+        detail = f"It does not serve: {it.peer.name} is primary. Press Become Backup here to make it the backup."
+    return Headline("bad", f"{it.this.name} has been superseded", detail)
 
 
 def _peer_superseded(it: Situation) -> Headline:

@@ -11,6 +11,7 @@ failover_patterns = [
     path("sync-now/", failover.sync_now, name="sync-now"),
     path("role-change/", failover.change_role, name="role-change"),
     path("role-change/cancel/", failover.cancel, name="cancel"),
+    path("serve-again/", failover.serve_again, name="serve-again"),
     path("fix/", failover.fix, name="fix"),
     path("differences/", versions.differences, name="differences"),
     path("backups/", versions.backups, name="backups"),

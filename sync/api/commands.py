@@ -32,8 +32,8 @@ class Command:
 def set_failover_role(account: Account, parameters: Mapping[str, str], address: str) -> Element:
     """Ask for a role of this appliance; without a data-sync the answer waits for the end.
 
-    As documented, `force` matters to become backup only: a backup whose primary does not answer becomes primary
-    without it, because that is what the command is for.
+    As documented, `force` matters to become backup: a backup whose primary does not answer becomes primary without it,
+    because that is what the command is for. A primary that has stopped serving serves again with it (row 31).
     """
     wanted = parameters.get("role", "")
     if wanted not in (Role.PRIMARY, Role.BACKUP):

@@ -7,10 +7,12 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
+from django.db.models import Max
 from django.utils import timezone
 
 from appliances import selectors, shared_ips
-from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, Role
+from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, Role, State
+from appliances.models import SupportSession
 from sync import history, journal
 from sync.errors import ChangeRefused, PeerError
 from sync.models import RoleChange
@@ -20,7 +22,7 @@ from sync.role_changes.record import deliver_or_refuse, look, running
 from sync.rules import events as e
 from sync.rules.conflict import Choice, Evidence, decide
 from sync.rules.due import PROBE_TOTAL_SECONDS
-from sync.rules.facts import Header, ballot, header_of
+from sync.rules.facts import Header, RoleState, ballot, header_of
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Proposal:
 def own_evidence() -> Evidence:
     """What speaks for this appliance as primary."""
     state, relationship = journal.read(), selectors.relationship()
+    newest = SupportSession.objects.aggregate(newest=Max("started_at"))["newest"]
     return Evidence(
         guid=selectors.this_appliance().guid,
         has_site_name=relationship is not None
@@ -50,6 +53,8 @@ def own_evidence() -> Evidence:
         own_term=state.own_term,
         is_normal_primary=state.parity == 0,
         holds_shared_ip=shared_ips.holds_one(),
+        clients=SupportSession.objects.filter(ended_at=None).count(),
+        newest_session=newest.timestamp() if newest else 0.0,
     )
 
 
@@ -72,6 +77,15 @@ def _addresses(name: str) -> set[str]:
         return set()
 
 
+def is_conflict(state: RoleState, peer: Header) -> bool:
+    """Whether the two have one role, or neither serves: a superseded primary beside a backup."""
+    if state.role == Role.NONE:
+        return False
+    states = (state.state, peer.state)
+    is_deserted = State.P_SUPERSEDED in states and Role.BACKUP in (state.role, peer.role)
+    return state.role == peer.role or is_deserted
+
+
 def answer_evidence(message: messages.EvidenceRequest) -> messages.EvidenceReply:
     """The peer asks for the evidence of this appliance."""
     return messages.EvidenceReply(header_of(journal.read()), own_evidence())
@@ -90,7 +104,7 @@ def propose() -> Proposal:
             f"The peer cannot be asked. {seen.detail}",
             remedy="Use the TCP connection between the two first, or press Become Backup on the one you choose.",
         )
-    if state.role == Role.NONE or peer.role != state.role:
+    if not is_conflict(state, peer):
         raise ChangeRefused("There is no conflict: the two appliances have different roles.")
     if state.op is not None or peer.op is not None or running() is not None:
         raise ChangeRefused("A role change is in progress.", remedy="Wait for its end, or cancel it.")

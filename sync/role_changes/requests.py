@@ -5,11 +5,12 @@ from __future__ import annotations
 from django.utils import timezone
 
 from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, ProbeOutcome, Role, State
-from sync import history, journal
+from sync import history, journal, outside
 from sync.errors import ChangeRefused, PeerError
 from sync.models import RoleChange
 from sync.peer import messages
 from sync.peer.client import PeerClient
+from sync.probes import Look
 from sync.role_changes.record import deliver_or_refuse, finish, has, look, running, save_new, tell_cancelled, wishes
 from sync.rules import events as e
 from sync.rules.due import PROBE_TOTAL_SECONDS
@@ -52,6 +53,8 @@ def request(target: Role, *, want_final_sync: bool, without_peer: bool, requeste
         )
     if target == Role.BACKUP:
         return _become_backup(record, peer, seen.detail)
+    if peer is None and state.role == Role.PRIMARY:
+        return _serve_again(record, seen)
     return _become_primary(record, peer)
 
 
@@ -62,6 +65,12 @@ def _is_deserted(state: RoleState, peer: Header | None) -> bool:
 
 
 def _begin_swap(record: RoleChange, state: RoleState) -> RoleChange:
+    if record.target_role == Role.BACKUP and state.state == State.P_SUPERSEDED:
+        raise ChangeRefused(
+            "Neither appliance serves: the peer is backup, and this one has been superseded.",
+            remedy="It serves again by itself within seconds, unless the peer has newer settings: then press Fix This "
+            "Error.",
+        )
     if record.target_role == Role.BACKUP and state.state != State.P_ACTIVE:
         raise ChangeRefused(
             f"This appliance is {state.state.label.lower()}: it has no role to hand over.",
@@ -120,6 +129,29 @@ def _become_primary(record: RoleChange, peer: Header | None) -> RoleChange:
             raise ChangeRefused(f"The peer did not acknowledge: {error.message}", remedy=error.remedy) from error
         event = e.BecomePrimary(reply.header, demoted_for=term)
     return _at_once(record, event)
+
+
+def _serve_again(record: RoleChange, seen: Look) -> RoleChange:
+    """A primary that does not serve, and whose peer cannot be contacted, begins a new term (row 31)."""
+    record.kind = ChangeKind.FAILOVER
+    state = journal.read()
+    if seen.outcome == ProbeOutcome.REFUSED:
+        raise ChangeRefused(
+            f"The peer is there, but cannot be dealt with: {seen.detail}",
+            remedy="Mend that first: the peer may be serving.",
+        )
+    if not record.without_peer:
+        raise ChangeRefused(
+            f"This appliance is {state.state.label.lower()}, and the peer does not answer.",
+            remedy="Wait for the peer, or say that this appliance is to serve again even so.",
+        )
+    is_fenced = outside.fence_and_wait(ballot(state.parity, state.term))
+    if is_fenced is False:
+        raise ChangeRefused(
+            "The fencing command did not confirm that the peer is off. Nothing was changed.",
+            remedy="See the log of this appliance for what it said, or switch the peer off and unset FENCING_COMMAND.",
+        )
+    return _at_once(record, e.ServeAgain(None))
 
 
 def _at_once(record: RoleChange, event: e.Event, *, remedy: str = "", detail: str = "") -> RoleChange:

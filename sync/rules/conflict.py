@@ -18,6 +18,8 @@ class Evidence:
 
     `holds_shared_ip`: a shared IP is ticked and enabled there, and present on its interface.
     `has_site_name`: the public name of the site resolves there to that appliance's own address and not to the other's.
+    `clients`: support sessions in progress there; `newest_session`: when the newest one known there began (Unix
+    seconds, 0: none).
     `is_normal_primary`: it was the primary when the relationship was established.
     """
 
@@ -28,6 +30,8 @@ class Evidence:
     own_term: int
     is_normal_primary: bool
     holds_shared_ip: bool = False
+    clients: int = 0
+    newest_session: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ _CRITERIA: tuple[tuple[str, str], ...] = (
     (INITIALISED, "the other has never completed a data-sync"),
     ("head", "it has the newer settings"),
     ("own_term", "it was made primary last"),
+    ("clients", "more clients are connected to it"),
+    ("newest_session", "the newest session began there"),
     ("is_normal_primary", "it is the normal primary"),
 )
 

@@ -127,6 +127,17 @@ ALONE: tuple[Edge, ...] = (
         ends=ChangeStatus.CANCELLED,
     ),
     Edge(
+        "26 deserted",
+        frozenset({State.P_SUPERSEDED}),
+        e.BecomeBackup,
+        State.B_IDLE,
+        "Neither appliance served; this one became backup, so that the peer can be primary.",
+        do.step_down,
+        ((lambda _, ev: ev.peer is not None and ev.peer.state in BACKUP_STATES, "The peer is not backup."),),
+        Severity.WARNING,
+        ends=ChangeStatus.CANCELLED,
+    ),
+    Edge(
         "16",
         PRIMARY_STATES,
         e.BecomeBackup,

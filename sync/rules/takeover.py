@@ -87,8 +87,9 @@ class Decision:
 
     @property
     def against(self) -> tuple[Clause, ...]:
-        """The clauses that do not hold, and that time alone does not mend."""
-        return tuple(clause for clause in self.clauses if not clause.holds and clause.name not in TIMED)
+        """The clauses for which it holds: those that time alone does not mend, where there are any."""
+        broken = tuple(clause for clause in self.clauses if not clause.holds) if self.verdict == Verdict.HOLD else ()
+        return tuple(clause for clause in broken if clause.name not in TIMED) or broken
 
     @property
     def evidence(self) -> dict[str, str]:

@@ -101,6 +101,27 @@ def change_role(request: HttpRequest) -> HttpResponse:
 
 
 @console_page(SWITCH_ROLES)
+@require_http_methods(["GET", "POST"])
+def serve_again(request: HttpRequest) -> HttpResponse:
+    """Serve Again: a primary that has stopped serving begins a new term, confirmed, while the peer does not answer."""
+    it = read()
+    if it is None or not it.may_serve_again:
+        messages.info(request, "There is no need: this appliance serves, or its peer answers.")
+        return to_page()
+    form = ChangeForm(request.POST)
+    form.is_valid()
+    if not form.cleaned_data.get("accept_loss"):
+        context = {"title": "Serve Again", "it": it, "was_not_accepted": request.method == "POST"}
+        return render(request, "failover/confirm_serve.html", context)
+    try:
+        change = role_changes.request(Role.PRIMARY, want_final_sync=False, without_peer=True, requested_by=who(request))
+        messages.success(request, change.reason)
+    except SyncError as error:
+        tell(request, error)
+    return to_page()
+
+
+@console_page(SWITCH_ROLES)
 @require_POST
 def cancel(request: HttpRequest) -> HttpResponse:
     """Cancel the running role change, while that is still possible."""

@@ -90,7 +90,7 @@ def shape(it: Situation) -> str:
     """What decides which controls there are; equal shapes have the same controls."""
     change = it.change or it.recent_change
     facts = [it.state.state, it.peer.state, it.peer.answers, it.is_peer_new, it.is_busy, it.is_conflict]
-    facts.append(bool(it.running_sync))
+    facts += [bool(it.running_sync), it.may_serve_again]
     return "-".join(
         str(fact) for fact in [*facts, change.pk.hex[:8] if change else "", change.status if change else ""]
     )

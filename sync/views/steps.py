@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, EstablishStep, OperationKind, Role
 from sync.errors import EstablishRefused
 from sync.models import RoleChange
 from sync.role_changes import Proposal
+from sync.rules.conflict import Evidence
 from sync.rules.facts import Head
 from sync.situation import Situation, ago
 
@@ -154,6 +156,8 @@ EVIDENCE_NAMES = {
     "initialised": "Has completed a data-sync, or was the first primary",
     "head": "Version of its settings (term.changes)",
     "own_term": "Its last term as primary",
+    "clients": "Sessions in progress",
+    "newest_session": "Newest session began",
     "is_normal_primary": "Normal primary",
 }
 
@@ -171,12 +175,15 @@ class EvidenceRow:
 def evidence(it: Proposal) -> list[EvidenceRow]:
     """The evidence of both appliances, in the order in which it is looked at."""
     return [
-        EvidenceRow(words, _plain(getattr(it.own, name)), _plain(getattr(it.peer, name)), name == it.choice.criterion)
+        EvidenceRow(words, _plain(name, it.own), _plain(name, it.peer), name == it.choice.criterion)
         for name, words in EVIDENCE_NAMES.items()
     ]
 
 
-def _plain(value: object) -> str:
+def _plain(name: str, evidence: Evidence) -> str:
+    value = getattr(evidence, name)
+    if name == "newest_session":
+        return f"{dt.datetime.fromtimestamp(value, dt.UTC):%Y-%m-%d %H:%M:%S} UTC" if value else "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value.term}.{value.seq}" if isinstance(value, Head) else str(value)

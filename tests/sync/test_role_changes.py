@@ -371,6 +371,21 @@ def test_fix_this_error_leaves_one_of_two_primaries(pair: tuple[Box, Box], press
     assert sorted(states(pair)) == ["b_idle", "p_active"]
 
 
+@pytest.mark.parametrize("presser", [0, 1], ids=["pressed on the first", "pressed on the second"])
+@pytest.mark.parametrize("is_ahead", [False, True], ids=["older settings", "newer settings"])
+def test_fix_this_error_mends_a_pair_where_nobody_serves(
+    pair: tuple[Box, Box], presser: int, *, is_ahead: bool
+) -> None:
+    primary, backup = pair
+    forsake(primary, backup)
+    if is_ahead:
+        primary.run(AHEAD)
+    assert "Neither appliance serves" in refused(primary, "BACKUP")
+    assert states(pair) == ("p_superseded", "b_idle")
+    pair[presser].run(FIX)
+    assert states(pair) == (("p_active", "b_idle") if is_ahead else ("b_idle", "p_active"))
+
+
 def test_without_a_conflict_there_is_nothing_to_fix(pair: tuple[Box, Box]) -> None:
     answer = pair[0].try_run(FIX)
     assert "no conflict" in answer["text"]

@@ -16,6 +16,7 @@ from appliances import selectors
 from appliances.choices import EstablishStep, ProbeOutcome, State, SyncStage, SyncStatus
 from appliances.models import Account, BackupSettings, FailoverRelationship, IPConfig, SharedIP
 from appliances.services import keys
+from sync import journal
 from sync.errors import EstablishRefused
 from sync.models import PeerView, RoleChange, RoleJournal, SyncRun
 from sync.views import steps
@@ -32,6 +33,7 @@ SITUATIONS = [
     "shared IP",
     "silent primary",
     "silent backup",
+    "silent superseded",
     "swap",
     "conflict",
     "unseen",
@@ -62,6 +64,9 @@ def put(situation: str) -> None:
             pair.silent()
         case "silent backup":
             pair.backup()
+            pair.silent()
+        case "silent superseded":
+            pair.paired(State.P_SUPERSEDED, State.P_ACTIVE)
             pair.silent()
         case "swap":
             pair.swapping()
@@ -552,3 +557,24 @@ def test_fix_this_error_says_why_not_when_the_peer_cannot_be_asked(admin: Client
     pair.silent()
     for response in (admin.get(PAGE + "fix/", follow=True), admin.post(PAGE + "fix/", follow=True)):
         assert "The peer cannot be asked" in response.content.decode()
+
+
+def test_serve_again_is_offered_to_a_superseded_primary_without_its_peer_alone(
+    admin: Client, settings: Settings
+) -> None:
+    settings.ALLOW_LOOPBACK_TARGETS = True
+    keys.set_inter_appliance_key(keys.generate_inter_appliance_key())
+    put("silent superseded")
+    assert f"{PAGE}serve-again/" in admin.get(PAGE).content.decode()
+    asked = admin.get(PAGE + "serve-again/")
+    assert "I accept the loss." in text(asked)
+    assert_nothing_inline(asked)
+    admin.post(PAGE + "serve-again/")
+    assert journal.read().state == State.P_SUPERSEDED, "not without the box"
+    FailoverRelationship.objects.update(peer_host="127.0.0.1", peer_port=9)
+    admin.post(PAGE + "serve-again/", {"accept_loss": "1"})
+    assert journal.read().state == State.P_ACTIVE
+    for _ in range(2):
+        answer = admin.get(PAGE + "serve-again/", follow=True)
+    assert "There is no need" in text(answer)
+    assert f"{PAGE}serve-again/" not in admin.get(PAGE).content.decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from xml.etree import ElementTree as ET
 
@@ -11,7 +12,7 @@ import pytest
 from appliances.choices import ChangeKind, ChangeStatus, Role, State
 from appliances.services.keys import generate_inter_appliance_key, set_inter_appliance_key
 from sync import journal
-from sync.models import RoleChange
+from sync.models import RoleChange, RoleJournal
 from tests.sync.api.conftest import NAMESPACE
 from tests.sync.pairs import establish
 
@@ -82,6 +83,25 @@ class TestWithADeadPeer:
         assert journal.read().role == Role.PRIMARY
         answer = text(ask("set_failover_role", role="backup", force="1"), "success")
         assert (answer, journal.read().role) == ("Successfully changed role.", Role.BACKUP)
+
+    @pytest.mark.parametrize("state", [State.P_SUPERSEDED, State.P_UNCONFIRMED])
+    def test_a_primary_that_has_stopped_serving_serves_again_with_force_only(self, ask: Ask, state: State):
+        establish(state, peer_port=self.port)
+        RoleJournal.objects.update(parity=0, term=3, own_term=2)
+        assert "say that this appliance is to serve again" in text(ask("set_failover_role", role="primary"), "error")
+        assert journal.read().state == state
+        answer = text(ask("set_failover_role", role="primary", force="1"), "success")
+        assert (answer, journal.read().state) == ("Successfully changed role.", State.P_ACTIVE)
+        assert (journal.read().own_term, journal.read().term) == (4, 4)
+
+    @pytest.mark.parametrize(("status", "state"), [(0, State.P_ACTIVE), (1, State.P_SUPERSEDED)])
+    def test_the_peer_is_fenced_before_a_primary_serves_again(self, ask: Ask, settings, status: int, state: State):
+        settings.FENCING_COMMAND = f"{sys.executable} -c 'raise SystemExit({status})'"
+        establish(State.P_SUPERSEDED, peer_port=self.port)
+        answer = ask("set_failover_role", role="primary", force="1")
+        assert journal.read().state == state
+        if status:
+            assert "did not confirm that the peer is off" in text(answer, "error")
 
     @pytest.mark.parametrize(("state", "role"), [(State.P_ACTIVE, "backup"), (State.B_IDLE, "primary")])
     def test_a_data_sync_first_is_refused(self, ask: Ask, state: State, role: str):

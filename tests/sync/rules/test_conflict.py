@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import itertools
+from dataclasses import fields, replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +25,8 @@ def evidence(guid: str) -> st.SearchStrategy[Evidence]:
         own_term=st.integers(-1, 4),
         is_normal_primary=st.booleans(),
         holds_shared_ip=st.booleans(),
+        clients=st.integers(0, 2),
+        newest_session=st.sampled_from([0.0, 1.0]),
     )
 
 
@@ -59,3 +63,44 @@ def test_the_criteria_count_in_their_order() -> None:
     assert decide(replace(base, own_term=3), replace(other, is_normal_primary=True)).winner == "a"
     assert decide(base, replace(other, is_normal_primary=True)).criterion == "is_normal_primary"
     assert decide(base, other).criterion == "guid"
+
+
+# Each field of the evidence with a value that speaks against an appliance and one that speaks for it.
+VALUES: dict[str, tuple[object, object]] = {
+    "has_site_name": (False, True),
+    "initialised": (False, True),
+    "head": (Head(0, 1), Head(1, 0)),
+    "own_term": (-1, 1),
+    "is_normal_primary": (False, True),
+    "holds_shared_ip": (False, True),
+    "clients": (0, 3),
+    "newest_session": (0.0, 9.0),
+}
+
+
+def every_evidence(guid: str) -> list[Evidence]:
+    return [Evidence(guid, **dict(zip(VALUES, values, strict=True))) for values in itertools.product(*VALUES.values())]  # type: ignore[arg-type]
+
+
+def test_every_pair_of_evidence_is_decided_the_same_from_both_sides_and_again() -> None:
+    assert {field.name for field in fields(Evidence)} == {"guid", *VALUES}, "each field takes part"
+    others = every_evidence("b")
+    for one in every_evidence("a"):
+        for other in others:
+            choice = decide(one, other)
+            assert choice == decide(other, one) == decide(one, other)
+            assert {choice.winner, choice.loser} == {"a", "b"}
+            winner, loser = (one, other) if choice.winner == "a" else (other, one)
+            assert winner.initialised or not loser.initialised
+            assert choice.criterion == "guid" or getattr(winner, choice.criterion) > getattr(loser, choice.criterion)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_each_criterion_decides_where_nothing_before_it_does(name: str) -> None:
+    base = Evidence("a", *(values[1] for values in VALUES.values()))  # type: ignore[arg-type]
+    worse = replace(base, guid="b", **{name: VALUES[name][0]})  # type: ignore[arg-type]
+    choice = decide(base, worse)
+    assert (choice.winner, choice.criterion) == ("a", name)
+    # Again once the roles are as decided: the winner has begun a new term and the loser holds no address.
+    after = replace(base, own_term=base.own_term + 2, head=Head(base.own_term + 2, 0))
+    assert decide(after, replace(worse, holds_shared_ip=False)).winner == "a"

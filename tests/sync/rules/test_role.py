@@ -103,6 +103,12 @@ TAKEN = [
         seen(replace(TAKEN_OVER, state=State.B_IDLE, head=Head(0, 3)), same_role_polls=2),
         State.P_ACTIVE,
     ),
+    (
+        "26 deserted",
+        SUPERSEDED_STATE,
+        e.BecomeBackup(header_of(replace(TAKEN_OVER, state=State.B_IDLE)), without_peer=False),
+        State.B_IDLE,
+    ),
     ("26", SUPERSEDED_STATE, e.BecomeBackup(header_of(TAKEN_OVER), without_peer=False), State.B_IDLE),
     (
         "27",

@@ -80,6 +80,20 @@ def test_two_things_against_it_hold_too(pair: tuple[str, str]) -> None:
     assert judge(replace(GONE, **changes)).verdict == Verdict.HOLD  # type: ignore[arg-type]
 
 
+def test_no_combination_of_evidence_takes_over_unless_every_clause_holds() -> None:
+    bad: dict[str, object] = {}
+    for changes in AGAINST.values():
+        bad |= {name: value for name, value in changes.items() if name not in bad}
+    bad |= {"silence": 30.0, "failures": 1, "back_off_left": 9.0}
+    assert len(bad) >= 17
+    names = list(bad)
+    for chosen in itertools.product((False, True), repeat=len(names)):
+        changes = {name: bad[name] for name, is_bad in zip(names, chosen, strict=True) if is_bad}
+        decision = judge(replace(GONE, **changes))  # type: ignore[arg-type]
+        assert (decision.verdict == Verdict.TAKE_OVER) is not any(chosen), changes
+        assert (decision.verdict == Verdict.HOLD) is bool(decision.against), changes
+
+
 def test_counts_down_while_the_primary_is_silent_but_not_long_enough() -> None:
     decision = judge(replace(GONE, silence=30.0, failures=9, heard_from_peer=None))
     assert decision.verdict == Verdict.COUNT_DOWN
