@@ -143,8 +143,12 @@ def fix(request: HttpRequest) -> HttpResponse:
     try:
         if request.method == "GET":
             proposal = role_changes.propose()
+            names = [it.this.name, it.peer.name]
+            winner, loser = names if proposal.stays_here else reversed(names)
             context = {
                 "title": "Fix This Error",
+                "winner": winner,
+                "loser": loser,
                 "it": it,
                 "proposal": proposal,
                 "rows": steps.evidence(proposal),

@@ -23,6 +23,7 @@ from sync.models import StatusEvent, SyncRun
 from sync.situation import Situation, read
 from sync.views import steps
 from sync.views.common import ESTABLISH, SWITCH_ROLES, may
+from sync.views.guard import read_guard
 
 HISTORY_LINES = 30
 HIGHEST_EVENT = 2**53  # what a browser can have been given; anything above is not ours
@@ -73,17 +74,10 @@ def parts(request: HttpRequest, it: Situation) -> dict[str, Any]:
         "progress": Progress(it.running_sync, it.now - it.running_sync.started_at) if it.running_sync else None,
         "runs": recent_runs(),
         "grades": grades(it),
-        **guard(it),
+        "guard": read_guard(it) if it.role == Role.BACKUP else None,
         "may_switch": may(request, SWITCH_ROLES),
         "may_establish": may(request, ESTABLISH),
     }
-
-
-def guard(it: Situation) -> dict[str, Any]:
-    """What the guard of automatic failover says on a backup, clause by clause."""
-    if it.role != Role.BACKUP:
-        return {}
-    return {"guard": it.view.decision, "is_automatic": it.backup_settings.enable_automatic_failover}
 
 
 def shape(it: Situation) -> str:

@@ -410,6 +410,49 @@ def test_test_ips_are_graded_with_how_and_when_they_answered_on_either_role(admi
         assert re.search(r"10\.0\.4\.9 of site2.example.com answers · TCP 443 \(refused\) \d s ago", shown)
 
 
+def guarded(**changes: bool) -> None:
+    """A backup whose guard has judged; the clauses named do not hold."""
+    pair.backup()
+    BackupSettings.objects.update_or_create(defaults={"enable_automatic_failover": True})
+    clauses = [
+        {"name": name, "holds": not changes.get(name), "value": str(not changes.get(name)), "sentence": ""}
+        for name in ("automatic failover", "silence", "test IPs")
+    ]
+    decision = {"verdict": "hold", "reason": "No test IP answers.", "seconds_left": None, "clauses": clauses}
+    PeerView.objects.update(decision=decision)
+
+
+def test_the_guard_says_whether_it_is_armed_and_every_condition(admin: Client) -> None:
+    guarded(silence=True)
+    shown = text(admin.get(PAGE))
+    assert "Automatic failover armed" in shown
+    assert "takes over when site2.example.com has been silent for 3 min" in shown
+    assert "Not yet: silence no" in shown
+    assert "2 of 3 conditions hold" in shown
+
+
+def test_the_guard_says_what_speaks_against_a_take_over(admin: Client) -> None:
+    guarded(**{"silence": True, "test IPs": True})
+    shown = text(admin.get(PAGE))
+    assert "would not take over No test IP answers." in shown
+    assert "Does not hold: test IPs no" in shown
+
+
+def test_the_guard_counts_down(admin: Client) -> None:
+    guarded(silence=True)
+    decision = {**PeerView.load().decision, "verdict": "count_down", "seconds_left": 45.2}
+    PeerView.objects.update(decision=decision)
+    response = admin.get(PAGE + "live/")
+    assert "takes over in 45 s" in text(response)
+    assert 'max="180" value="135"' in response.content.decode()
+
+
+def test_a_guard_that_is_off_only_watches(admin: Client) -> None:
+    guarded(**{"automatic failover": True, "silence": True})
+    BackupSettings.objects.update(enable_automatic_failover=False)
+    assert "Automatic failover off The guard only watches" in text(admin.get(PAGE))
+
+
 def test_a_running_data_sync_says_to_what_it_is_limited(admin: Client) -> None:
     pair.backup()
     pair.sync_run()

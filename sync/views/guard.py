@@ -1,0 +1,73 @@
+"""The card of the guard of automatic failover on a backup: whether it is armed, and every condition with its value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sync.rules.takeover import TIMED, Verdict
+from sync.situation import Situation, ago
+
+PLAIN = {"True": "yes", "False": "no", "None": "not asked"}
+SWITCH = "automatic failover"  # the clause that says only that it is off
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One clause of the guard; `mark` is good, wait (time alone decides) or bad."""
+
+    name: str
+    value: str
+    mark: str
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What the card says; `tone` is the colour of its chip. `left` and `whole` are seconds of the count-down."""
+
+    tone: str
+    status: str
+    detail: str
+    conditions: list[Condition]
+    left: float | None
+    whole: float
+
+    @property
+    def passed(self) -> float:
+        """How much of the count-down is over, in seconds."""
+        return max(0.0, self.whole - (self.left or 0.0))
+
+    @property
+    def kept(self) -> int:
+        """How many conditions hold."""
+        return sum(condition.mark == "good" for condition in self.conditions)
+
+
+def read_guard(it: Situation) -> Guard | None:
+    """The guard as the last turn of this backup left it; None before the first."""
+    kept: dict[str, Any] = it.view.decision or {}
+    conditions = [_condition(clause) for clause in kept.get("clauses", ())]
+    if not conditions:
+        return None
+    is_on = it.backup_settings.enable_automatic_failover
+    whole = it.backup_settings.primary_timeout.total_seconds()
+    left = kept.get("seconds_left") if kept.get("verdict") == Verdict.COUNT_DOWN.value else None
+    against = [condition for condition in conditions if condition.mark == "bad" and condition.name != SWITCH]
+    if left is not None:
+        tone, status, detail = "bad", f"takes over in {left:.0f} s", "The primary is silent."
+    elif not is_on:
+        tone, status = "", "off"
+        detail = "The guard only watches, and Status History says what it would have done."
+    elif against:
+        tone, status, detail = "warn", "would not take over", str(kept.get("reason", ""))
+    else:
+        tone, status = "good", "armed"
+        timeout = ago(it.backup_settings.primary_timeout)
+        detail = f"{it.this.name} takes over when {it.peer.name} has been silent for {timeout}."
+    return Guard(tone, status, detail, conditions, left, whole)
+
+
+def _condition(clause: dict[str, Any]) -> Condition:
+    name, value = str(clause.get("name", "")), str(clause.get("value", ""))
+    mark = "good" if clause.get("holds") else "wait" if name in TIMED else "bad"
+    return Condition(name, PLAIN.get(value, value), mark)
