@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from appliances.choices import Severity
 from sync import journal
-from sync.models import RoleChange, StatusEvent, SyncRun
+from sync.models import AlertEpisode, RoleChange, StatusEvent, SyncRun
 
 KEEP = 5000  # of each kind; the page shows them paged, older ones are of no use to anybody
 
@@ -39,9 +39,10 @@ def latest(count: int = 50) -> QuerySet[StatusEvent]:
 
 
 def prune() -> int:
-    """Forget what lies beyond the newest KEEP lines, data-syncs and role changes; the number forgotten."""
+    """Forget what lies beyond the newest KEEP lines, data-syncs, role changes and alerts; the number forgotten."""
     forgotten = 0
-    for model, newest_first in ((StatusEvent, "-id"), (SyncRun, "-started_at"), (RoleChange, "-requested_at")):
+    kinds = ((StatusEvent, "-id"), (SyncRun, "-started_at"), (RoleChange, "-requested_at"), (AlertEpisode, "-id"))
+    for model, newest_first in kinds:
         beyond = model.objects.order_by(newest_first).values("pk")[KEEP:]
         forgotten += model.objects.filter(pk__in=list(beyond.values_list("pk", flat=True))).delete()[0]
     return forgotten

@@ -69,6 +69,7 @@ class PeerView(Singleton):
     `tests`: when they were asked and answered last, and per address when (Unix seconds) and how it answered;
     `decision`: the latest verdict of the guard of automatic failover. `differences`: while this appliance waits as
     superseded primary, of which two heads its settings and the peer's were compared, when, and how many objects differ.
+    `by_name`: what the latest look for the peer under its host name found (see `sync.alerts.by_name`).
     """
 
     status = models.JSONField(default=dict)
@@ -87,6 +88,7 @@ class PeerView(Singleton):
     tests = models.JSONField(default=dict)
     decision = models.JSONField(default=dict)
     differences = models.JSONField(default=dict)
+    by_name = models.JSONField(default=dict)
     same_role_polls = models.PositiveIntegerField(default=0)
     same_role_boottime = models.FloatField(null=True)
 
@@ -250,15 +252,14 @@ class Nonce(models.Model):
 class AlertEpisode(models.Model):
     """A condition that the administrators are told of by mail; open until it is over.
 
-    `begun_queued_at` and `ended_queued_at` say when the two mails were given to the queue; what is not yet, will be.
+    `told` names what has been told in this episode beside its beginning, so that each thing is told once.
     """
 
     code = models.CharField(max_length=60)
     detail = models.CharField(max_length=1000, blank=True)
+    told = models.JSONField(default=list)
     opened_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True)
-    begun_queued_at = models.DateTimeField(null=True)
-    ended_queued_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
@@ -267,3 +268,25 @@ class AlertEpisode(models.Model):
 
     def __str__(self) -> str:
         return self.code
+
+
+class AlertMail(models.Model):
+    """A mail to the administrators, as it was written when it became due; it waits here until a server has taken it.
+
+    `next_try_at` None: sent, or given up (`sent_at` tells which). `sync.alerts.outbox` alone writes it.
+    """
+
+    episode = models.ForeignKey(AlertEpisode, on_delete=models.CASCADE, related_name="mails")
+    event = models.CharField(max_length=80)
+    subject = models.CharField(max_length=300)
+    text = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    next_try_at = models.DateTimeField(null=True, db_index=True)
+    attempts = models.PositiveIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.subject

@@ -325,6 +325,20 @@ def objects(count: int | None) -> str:
     return "one object" if count == 1 else f"{count or 'no'} objects"
 
 
+def ago(span: dt.timedelta) -> str:
+    """A duration as people say it: "8 s", "3 min", "2 h 5 min", "4 days"."""
+    seconds = max(int(span.total_seconds()), 0)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    return f"{hours // 24} days"
+
+
 def age_of_data(known: Overview) -> str:
     """How old the backup's copy of the data is, for people."""
     at = known.last_sync_at

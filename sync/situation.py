@@ -192,7 +192,11 @@ def _refused(it: Situation) -> Headline:
 
 
 def _silent(it: Situation) -> Headline:
-    seen = f"last answer {ago(it.now - it.view.answered_at)} ago" if it.view.answered_at else "it has never answered"
+    seen = (
+        f"last answer {overview.ago(it.now - it.view.answered_at)} ago"
+        if it.view.answered_at
+        else "it has never answered"
+    )
     if it.role == Role.PRIMARY:
         return Headline(
             "bad", f"No backup: {it.peer.name} does not answer", f"This appliance serves; {seen}. {_loss(it)}"
@@ -272,21 +276,7 @@ def _loss(it: Situation) -> str:
     lag = it.lag
     if lag is None:
         return "A failover now would lose everything: the backup holds no copy yet."
-    return f"A failover now would lose what changed in the last {ago(lag)}."
-
-
-def ago(span: dt.timedelta) -> str:
-    """A duration as people say it: "8 s", "3 min", "2 h 5 min", "4 days"."""
-    seconds = max(int(span.total_seconds()), 0)
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes = seconds // 60
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {rest} min" if rest else f"{hours} h"
-    return f"{hours // 24} days"
+    return f"A failover now would lose what changed in the last {overview.ago(lag)}."
 
 
 def _this(it: Situation) -> Box:

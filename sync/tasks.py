@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable
 from typing import Any
 
 from celery import Task, shared_task, signals
@@ -15,7 +14,6 @@ from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from appliances.choices import ChangeStatus, Role, SyncTrigger
-from appliances.mail import MailNotSent
 from appliances.services import sessions
 from sync import alerts, cycle, failover, history, journal, role_changes
 from sync.datasync import pull
@@ -31,9 +29,6 @@ from sync.rules.facts import header_of
 
 # A turn says the same again each second until it is done: what no worker took by then need not wait in the queue.
 HINT_SECONDS = 5
-MAIL_RETRIES = 8  # with the waits below about four hours, in which a mail server is usually back
-MAIL_FIRST_WAIT_SECONDS = 60
-MAIL_LONGEST_WAIT_SECONDS = 3600
 
 log = logging.getLogger(__name__)
 
@@ -48,17 +43,26 @@ def turn() -> None:
                 change = role_changes.running()
                 if change is not None:
                     _enqueue(drive, str(change.pk), expires=HINT_SECONDS)
-    send_alerts(alerts.examine())
 
 
-_pulse = failover.Pulse(Portal())
+def watch() -> None:
+    """See what the administrators have to be told of; beside the turns, so that none of them waits for it."""
+    alerts.examine(_watch)
+    if alerts.claim_look_by_name():
+        _enqueue(look_by_name, expires=HINT_SECONDS)
+    send_alerts()
+
+
+_pulse, _watch = failover.Pulse(Portal()), alerts.Watch()
 _keeper = Keeper(turn, lambda: settings.DATA_DIR / "keeper.lock")
+_watchman = Keeper(watch, lambda: settings.DATA_DIR / "watchman.lock")
 
 
 @shared_task(name="sync.keep")
 def keep() -> None:
-    """The keeper runs in this worker; the tick sees to it that it does."""
+    """The keeper runs in this worker, and the watchman beside it; the tick sees to it that they do."""
     _keeper.ensure()
+    _watchman.ensure()
 
 
 @signals.worker_ready.connect
@@ -66,12 +70,14 @@ def keep_from_the_start(sender: Any, **_: Any) -> None:
     """The first turn does not wait for a tick."""
     if str(getattr(sender, "hostname", "")).startswith("role@"):
         _keeper.ensure()
+        _watchman.ensure()
 
 
 @signals.worker_shutting_down.connect
 def stop_keeping(**_: Any) -> None:
     """The worker ends: so do the turns."""
     _keeper.stop()
+    _watchman.stop()
 
 
 @shared_task(name="sync.pull_data")
@@ -89,28 +95,22 @@ def drive(change_id: str) -> None:
     role_changes.drive(uuid.UUID(change_id))
 
 
-@shared_task(name="sync.mail", bind=True, max_retries=MAIL_RETRIES)
-def send_mail(self: Task[..., None], event: str, subject: str, text: str) -> None:
-    """Send one alert; a server that does not take it is tried again, each time after twice the wait."""
-    try:
-        alerts.send_alert(event, subject, text)
-    except MailNotSent as error:
-        if self.request.retries >= MAIL_RETRIES:
-            log.warning("alert not mailed", extra={"alert": event, "subject": subject, "reason": str(error)})
-            return
-        wait = min(MAIL_FIRST_WAIT_SECONDS * 2**self.request.retries, MAIL_LONGEST_WAIT_SECONDS)
-        log.info("alert put off", extra={"alert": event, "reason": str(error), "wait_seconds": wait})
-        raise self.retry(exc=error, countdown=wait) from error
+@shared_task(name="sync.look_by_name")
+def look_by_name() -> None:
+    """Look for the primary under its host name; names may take seconds to be found."""
+    alerts.look_by_name()
 
 
-def send_alerts(mails: Iterable[alerts.Mail]) -> None:
-    """The mails are in the queue; nobody waits for them. What no broker took is sent by a later turn."""
-    for mail in mails:
-        try:
-            send_mail.delay(mail.event, mail.subject, mail.text)
-            alerts.note_queued(mail)
-        except OperationalError as error:
-            log.warning("alert not queued", extra={"alert": mail.event, "subject": mail.subject, "reason": str(error)})
+@shared_task(name="sync.mail")
+def send_mail() -> None:
+    """Send what waits in the outbox."""
+    alerts.flush()
+
+
+def send_alerts() -> None:
+    """What is due in the outbox is being sent; nobody waits for it."""
+    if alerts.is_mail_due():
+        _enqueue(send_mail, expires=HINT_SECONDS)
 
 
 @shared_task(name="sync.housekeeping")

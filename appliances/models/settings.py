@@ -69,7 +69,10 @@ BYTES_A_SECOND = {RateUnit.KILOBYTES: 1_000, RateUnit.MEGABYTES: 1_000_000, Rate
 
 
 class BackupSettings(Singleton):
-    """Settings in force only while this appliance is the backup. Never synchronised: each appliance has its own."""
+    """Settings in force while this appliance is the backup. Never synchronised: each appliance has its own.
+
+    `pull_alert_after` alone is in force while it is the primary.
+    """
 
     enable_backup_operations = models.BooleanField(
         "Enable Backup Operations",
@@ -130,6 +133,15 @@ class BackupSettings(Singleton):
         "Rejoin by itself",
         default=True,
         help_text="An old primary that comes back and holds nothing that the peer lacks becomes its backup by itself.",
+    )
+
+    pull_alert_after = models.DurationField(
+        "Alert when no backup has pulled data for",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(dt.timedelta(minutes=1)), MaxValueValidator(dt.timedelta(days=30))],
+        help_text="In force while this appliance is the primary. Empty: twice the backup's interval, but at least one "
+        "hour.",
     )
 
     class Meta:

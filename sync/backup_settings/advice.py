@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from appliances.models import BackupSettings
 from sync.models import SyncRun
-from sync.situation import ago
+from sync.overview import ago
 
 A_DAY = dt.timedelta(days=1)
 

@@ -22,6 +22,7 @@ MOST_BANDWIDTH = 10_000_000_000
 INTERVAL_LIMITS = "Enter a whole number; the interval is from 1 minute to 7 days."
 TIMEOUT_LIMITS = "Enter a whole number of seconds from 10 to 86400, which is 24 hours."
 SECONDS_LIMITS = "Enter a number of seconds, or leave the field empty."
+ALERT_LIMITS = "Enter a whole number of minutes from 1 to 43200, which is 30 days, or leave the field empty."
 UNITS = {"minutes": dt.timedelta(minutes=1), "hours": dt.timedelta(hours=1), "days": dt.timedelta(days=1)}
 # The field that shows a problem of the times, by the name that `sync.rules.timing` gives it.
 FIELD_OF = {
@@ -92,6 +93,16 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
         error_messages=_limits("Enter a whole number of seconds, at least 3, or leave the field empty."),
         help_text="How long the shared IP stays on an appliance that no longer renews it, even if it hangs.",
     )
+    pull_alert_minutes = forms.IntegerField(
+        label="Alert when no backup has pulled data for",
+        required=False,
+        min_value=1,
+        max_value=43200,
+        error_messages=_limits(ALERT_LIMITS),
+        widget=forms.NumberInput(attrs={"placeholder": "automatic"}),
+        help_text="The admin contacts of Email Configuration get a mail then. Empty: after twice the interval of the "
+        "backup, but at least one hour.",
+    )
 
     class Meta:
         model = BackupSettings
@@ -119,6 +130,8 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
             "every": max(interval // UNITS[unit], 1),
             "timeout_seconds": int(self.instance.primary_timeout.total_seconds()),
         }
+        if self.instance.pull_alert_after is not None:
+            self.initial["pull_alert_minutes"] = self.instance.pull_alert_after // UNITS["minutes"]
         if self.instance.bandwidth_limit is not None:
             self.initial["bandwidth_limit"] = f"{self.instance.bandwidth_limit.normalize():f}"
 
@@ -173,6 +186,8 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
         self._check_interval(data)
         self._check_bandwidth(data)
         self._check_times(data)
+        minutes = data.get("pull_alert_minutes")
+        self.instance.pull_alert_after = dt.timedelta(minutes=minutes) if minutes else None
         is_unwatched = not data.get("connectivity_test_ips") and not data.get("accept_no_test_ips")
         if data.get("enable_automatic_failover") and is_unwatched and "connectivity_test_ips" not in self.errors:
             self.add_error(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
+from dataclasses import dataclass
 from enum import Enum
 
 from appliances.choices import OperationKind, Role, State
@@ -23,6 +25,19 @@ CHANGE_SECONDS = 30.0
 PEER_LOST_PROBES = 3
 # A grant without an answer for this long is worth an alert.
 GRANT_ALERT_SECONDS = 60.0
+# The parts of the timeout at which a mail tells how long the primary has been silent.
+COUNT_DOWN_PARTS = (0.0, 0.25, 0.5, 0.75)
+SHORTEST_PULL_THRESHOLD = dt.timedelta(hours=1)
+# An alert that has begun so often within an hour flaps: from then on it is over only when it stays away for long.
+FLAPPING_AFTER = 3
+FLAPPING_SECONDS = 600.0
+# A mail that no server took is tried again after this, then after twice the time and so on, for at most two days.
+MAIL_FIRST_WAIT = dt.timedelta(minutes=1)
+MAIL_LONGEST_WAIT = dt.timedelta(hours=1)
+MAIL_GIVEN_UP_AFTER = dt.timedelta(days=2)
+# The primary is looked for under its host name this often, and sooner while it is not found.
+NAME_LOOK_SECONDS = 60.0
+NAME_RETRY_SECONDS = 15.0
 # Two polls that find both appliances in one role must lie this far apart to count as two.
 SAME_ROLE_POLL_SECONDS = 5.0
 
@@ -130,6 +145,68 @@ def is_unsettled(state: RoleState, peer: Header) -> bool:
 def is_grant_to_be_repeated(seen: Observation) -> bool:
     """Whether the grant is to be sent again: the first one goes out with the yield itself."""
     return seen.state.state == State.B_YIELDED and seen.seconds_in_state >= GRANT_REPEAT_SECONDS
+
+
+@dataclass(frozen=True)
+class Hold:
+    """For how many seconds a condition must be seen until it is told, and must be gone until it is over."""
+
+    begins: float
+    ends: float = 10.0
+
+
+class Turn(Enum):
+    """What becomes of an alert."""
+
+    BEGINS = "begins"
+    ENDS = "ends"
+
+
+def alert_turn(
+    hold: Hold, *, is_open: bool, is_seen: bool | None, seconds: float, begun_this_hour: int = 0
+) -> Turn | None:
+    """Whether an alert begins or ends now.
+
+    `is_seen` has been so for `seconds`; None: not known at this moment, nothing changes. `begun_this_hour` counts how
+    often this alert has begun within an hour.
+    """
+    if is_seen is None or is_seen == is_open:
+        return None
+    if is_seen:
+        return Turn.BEGINS if seconds >= hold.begins else None
+    ends = max(hold.ends, FLAPPING_SECONDS) if begun_this_hour >= FLAPPING_AFTER else hold.ends
+    return Turn.ENDS if seconds >= ends else None
+
+
+def count_down_part(silence: float, timeout: float, told: Collection[int]) -> int | None:
+    """Which mail of the count-down is due, as an index of COUNT_DOWN_PARTS; None if none is.
+
+    The latest whose moment has come, unless that one or a later one was told before: those that were missed are not
+    made up for.
+    """
+    reached = [index for index, part in enumerate(COUNT_DOWN_PARTS) if silence >= part * timeout]
+    if not reached or reached[-1] <= max(told, default=-1):
+        return None
+    return reached[-1]
+
+
+def pull_threshold(own: dt.timedelta | None, interval: dt.timedelta) -> dt.timedelta:
+    """How long no backup may have pulled data before the primary says so.
+
+    `own` is what was set on the primary; without it twice the backup's `interval`, but at least an hour.
+    """
+    return own if own is not None else max(2 * interval, SHORTEST_PULL_THRESHOLD)
+
+
+def mail_wait(attempts: int) -> dt.timedelta:
+    """How long a mail waits for its next attempt after so many that failed, of which there was at least one."""
+    factor: int = 2 ** min(attempts - 1, 16)  # far beyond the longest wait
+    return min(MAIL_FIRST_WAIT * factor, MAIL_LONGEST_WAIT)
+
+
+def is_name_look_due(now: float, asked: float | None, *, has_failed: bool) -> bool:
+    """Whether the primary is to be looked for under its host name; both are CLOCK_BOOTTIME seconds."""
+    return is_probe_due(now, asked, NAME_RETRY_SECONDS if has_failed else NAME_LOOK_SECONDS)
 
 
 def _is_peer_answering(seen: Observation) -> bool:

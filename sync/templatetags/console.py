@@ -18,9 +18,10 @@ from appliances import selectors
 from appliances.admin.tabs import ShownTab, visible_tabs
 from appliances.choices import Role, State
 from sync import journal
+from sync.overview import ago
 from sync.peer import identity
 from sync.rules.facts import role_of
-from sync.situation import Situation, ago, failover_page_of_peer
+from sync.situation import Situation, failover_page_of_peer
 from sync.situation import read as read_situation
 
 register = template.Library()

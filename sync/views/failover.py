@@ -46,7 +46,8 @@ def establish(request: HttpRequest) -> HttpResponse:
     try:
         made = relationship.establish(**form.cleaned_data, requested_by=who(request))
     except EstablishRefused as error:
-        tasks.send_alerts(alerts.establish_refused(error))
+        alerts.establish_refused(error)
+        tasks.send_alerts()
         return _set_up(request, form, error)
     except SyncError as error:
         tell(request, error)

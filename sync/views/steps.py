@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, EstablishStep, OperationKind, Role
 from sync.errors import EstablishRefused
 from sync.models import RoleChange
+from sync.overview import ago
 from sync.role_changes import Proposal
 from sync.rules.conflict import Evidence
 from sync.rules.facts import Head
-from sync.situation import Situation, ago
+from sync.situation import Situation
 
 SYNC_STEPS = (ChangeStep.FIRST_SYNC, ChangeStep.FINAL_SYNC)
 

@@ -212,6 +212,14 @@ class Console:
         self.page.locator("[name=portal_text]").fill(text)
         self._save()
 
+    def configure_mail(self, *, relay: tuple[str, int], sender: str, receivers: str) -> None:
+        """Enter the mail server, the sender and the admin contacts."""
+        self.open("/login/appliances/emailconfiguration/1/change/")
+        fields = {"relay_host": relay[0], "relay_port": str(relay[1]), "from_address": sender}
+        for name, value in {**fields, "admin_contacts": receivers}.items():
+            self.page.locator(f"[name={name}]").fill(value)
+        self._save()
+
     def upload(self, file: Path) -> None:
         """Put a public file into the file store."""
         self.open("/login/appliances/filestorefile/add/")

@@ -118,7 +118,7 @@ def test_the_first_data_sync_running_is_busy() -> None:
     ],
 )
 def test_durations_read_as_people_say_them(span: dt.timedelta, text: str) -> None:
-    assert situation.ago(span) == text
+    assert overview.ago(span) == text
 
 
 def test_a_superseded_primary_keeps_saying_that_it_does_not_serve_and_what_to_do() -> None:

@@ -37,7 +37,8 @@ class Command(ApplianceCommand):
                 requested_by=operator(),
             )
         except EstablishRefused as refusal:
-            tasks.send_alerts(alerts.establish_refused(refusal))
+            alerts.establish_refused(refusal)
+            tasks.send_alerts()
             raise CommandError(f"{refusal.step.label}: {refusal}", returncode=REFUSED) from refusal
         except SyncError as error:
             raise CommandError(str(error), returncode=REFUSED) from error

@@ -115,3 +115,21 @@ def test_times_may_be_entered_where_they_go_together_and_are_derived_again_when_
 )
 def test_times_that_do_not_go_together_are_refused_beside_the_field(field: str, value: str, reason: str) -> None:
     assert reason in arming(accept_no_test_ips="on", **{field: value}).errors[field][0]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("typed", "minutes"), [("", None), ("5", 5), ("43200", 43200)])
+def test_the_alert_of_the_primary_has_a_time_of_its_own_or_none(typed: str, minutes: int | None) -> None:
+    form = BackupSettingsForm(
+        {"every": "15", "unit": "minutes", "pull_alert_minutes": typed}, instance=BackupSettings.load()
+    )
+    assert form.is_valid(), form.errors
+    kept = form.save().pull_alert_after
+    assert kept == (None if minutes is None else dt.timedelta(minutes=minutes))
+    assert BackupSettingsForm(instance=BackupSettings.load())["pull_alert_minutes"].value() == minutes
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("typed", ["0", "43201", "soon", "1.5"])
+def test_an_alert_time_out_of_bounds_is_refused(typed: str) -> None:
+    assert "30 days" in arming(pull_alert_minutes=typed).errors["pull_alert_minutes"][0]

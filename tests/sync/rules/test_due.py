@@ -6,6 +6,8 @@ import datetime as dt
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliances.choices import OperationKind, State
 from sync.rules import due
@@ -204,3 +206,72 @@ def test_a_pair_is_unsettled_with_one_role_on_both_or_with_nobody_to_serve(
     state: RoleState, peer: RoleState, *, is_unsettled: bool
 ) -> None:
     assert due.is_unsettled(state, header_of(peer)) is is_unsettled
+
+
+def test_an_alert_begins_and_ends_only_after_it_has_lasted() -> None:
+    hold = due.Hold(begins=3, ends=10)
+    turn = due.alert_turn
+    assert turn(hold, is_open=False, is_seen=True, seconds=2.9) is None
+    assert turn(hold, is_open=False, is_seen=True, seconds=3) == due.Turn.BEGINS
+    assert turn(hold, is_open=True, is_seen=False, seconds=9.9) is None
+    assert turn(hold, is_open=True, is_seen=False, seconds=10) == due.Turn.ENDS
+    assert turn(hold, is_open=True, is_seen=None, seconds=99) is None
+    assert turn(hold, is_open=True, is_seen=False, seconds=599, begun_this_hour=3) is None
+    assert turn(hold, is_open=True, is_seen=False, seconds=600, begun_this_hour=3) == due.Turn.ENDS
+
+
+@given(looks=st.lists(st.tuples(st.sampled_from([True, False, None]), st.floats(0, 30)), max_size=200))
+def test_an_alert_never_begins_twice_without_an_end(looks: list[tuple[bool | None, float]]) -> None:
+    hold, is_open, since, now, last = due.Hold(begins=3, ends=10), False, 0.0, 0.0, None
+    begun: list[float] = []
+    for is_seen, passed in looks:
+        now += passed
+        if is_seen != last:
+            last, since = is_seen, now
+        count = sum(1 for at in begun if now - at <= 3600)
+        turn = due.alert_turn(hold, is_open=is_open, is_seen=is_seen, seconds=now - since, begun_this_hour=count)
+        assert (turn == due.Turn.BEGINS) <= (not is_open and is_seen is True and now - since >= 3)
+        assert (turn == due.Turn.ENDS) <= (is_open and is_seen is False and now - since >= 10)
+        if turn == due.Turn.BEGINS:
+            begun.append(now)
+        is_open = turn == due.Turn.BEGINS if turn else is_open
+
+
+@given(timeout=st.floats(10, 86400), looks=st.lists(st.floats(0, 1.5), max_size=60))
+def test_the_count_down_tells_each_part_once_in_its_order_and_never_too_early(
+    timeout: float, looks: list[float]
+) -> None:
+    told: list[int] = []
+    for part_of_timeout in sorted(looks):
+        part = due.count_down_part(part_of_timeout * timeout, timeout, told)
+        if part is not None:
+            assert part_of_timeout * timeout >= due.COUNT_DOWN_PARTS[part] * timeout
+            assert part > max(told, default=-1)
+            told.append(part)
+    reached = [part for part in range(4) if max(looks, default=-1) * timeout >= due.COUNT_DOWN_PARTS[part] * timeout]
+    assert told[-1:] == reached[-1:]
+
+
+@given(st.integers(1, 10_000))
+def test_a_mail_waits_longer_each_time_up_to_an_hour(attempts: int) -> None:
+    wait = due.mail_wait(attempts)
+    assert due.MAIL_FIRST_WAIT <= wait <= due.MAIL_LONGEST_WAIT
+    assert due.mail_wait(attempts + 1) >= wait
+
+
+@pytest.mark.parametrize(
+    ("own", "interval", "threshold"),
+    [(None, 15, 60), (None, 45, 90), (5, 45, 5), (600, 15, 600)],
+    ids=["default", "twice a long interval", "a short one of its own", "a long one of its own"],
+)
+def test_the_threshold_of_the_primary(own: int | None, interval: int, threshold: int) -> None:
+    set_here = None if own is None else own * MINUTE
+    assert due.pull_threshold(set_here, interval * MINUTE) == threshold * MINUTE
+
+
+def test_the_primary_is_looked_for_by_name_each_minute_and_sooner_after_a_failure() -> None:
+    assert due.is_name_look_due(100.0, None, has_failed=False)
+    assert not due.is_name_look_due(100.0, 41.0, has_failed=False)
+    assert due.is_name_look_due(100.0, 40.0, has_failed=False)
+    assert not due.is_name_look_due(100.0, 86.0, has_failed=True)
+    assert due.is_name_look_due(100.0, 85.0, has_failed=True)

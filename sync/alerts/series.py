@@ -1,0 +1,86 @@
+"""What is told in the middle of an episode: of a silent primary, how the take-over comes nearer or why it does not."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from appliances.choices import State
+from sync import overview, probes
+from sync.alerts.conditions import PRIMARY_SILENT
+from sync.alerts.sight import Sight
+from sync.models import AlertEpisode, StatusEvent
+from sync.rules.due import count_down_part
+from sync.rules.takeover import Verdict
+
+GIVEN_UP_EVENT = "role.21"
+PART = "part:"
+WHY_NOT = "not because:"
+BECOMING = "becoming"
+BECOMING_SECONDS = 2.0  # a take-over that needs no confirmation by others has ended by then, and is told as such
+HELD_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Next:
+    """Something to tell: `key` is kept in the episode, `kind` chooses the words, `hold` is as that of a condition."""
+
+    key: str
+    kind: str
+    hold: float = 0.0
+
+
+def words(seen: Sight) -> dict[str, object]:
+    """What the words of the mails need beside the overview: how a take-over stands, and how old things are."""
+    decision = seen.known.view.decision
+    timeout = probes.times().timeout
+    is_counting = decision.get("verdict") == Verdict.COUNT_DOWN.value
+    left = decision.get("seconds_left") or 0.0
+    return {
+        "is_counting": is_counting,
+        "part": count_down_part(seen.silence or 0.0, timeout, ()) if is_counting else None,
+        "left": _said(left),
+        "timeout": _said(timeout),
+        "silence": _said(seen.silence) if seen.silence is not None else "",
+        "reason": str(decision.get("reason", "")),
+        "given_up": _given_up(seen, seen.known.now - dt.timedelta(hours=1)),
+        "threshold": overview.ago(seen.pull_threshold),
+        "test_ips": ", ".join(seen.test_ips),
+        "is_peer_backup": str(seen.known.peer_role) == "backup",
+    }
+
+
+def told_at_once(said: Mapping[str, object]) -> list[str]:
+    """What the first mail of an episode tells already."""
+    return [] if said.get("part") is None else [f"{PART}{said['part']}"]
+
+
+def next_of(episode: AlertEpisode, seen: Sight) -> Next | None:
+    """What this open episode has to tell next."""
+    if episode.code != PRIMARY_SILENT:
+        return None
+    decision, told = seen.known.view.decision, episode.told
+    if (given_up := _given_up(seen, episode.opened_at)) and f"{WHY_NOT}{given_up}" not in told:
+        return Next(f"{WHY_NOT}{given_up}", "given_up")
+    if seen.state == State.B_PROMOTING:
+        return None if BECOMING in told else Next(BECOMING, "becoming", BECOMING_SECONDS)
+    parts = [int(key.removeprefix(PART)) for key in told if key.startswith(PART)]
+    if decision.get("verdict") == Verdict.COUNT_DOWN.value:
+        part = count_down_part(seen.silence or 0.0, probes.times().timeout, parts)
+        return None if part is None else Next(f"{PART}{part}", "count_down")
+    key = f"{WHY_NOT}{decision.get('reason')}"
+    if decision.get("verdict") == Verdict.HOLD.value and parts and key not in told:
+        return Next(key, "held", HELD_SECONDS)
+    return None
+
+
+def _given_up(seen: Sight, since: dt.datetime) -> str:
+    """Why a take-over was given up last, empty if none was."""
+    events = StatusEvent.objects.filter(event=GIVEN_UP_EVENT, at__gte=since).order_by("-at")
+    evidence = events.values_list("evidence", flat=True).first()
+    return str(evidence.get("reason", "")) if evidence else ""
+
+
+def _said(seconds: float) -> str:
+    return overview.ago(dt.timedelta(seconds=round(seconds)))

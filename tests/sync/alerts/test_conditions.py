@@ -1,0 +1,324 @@
+"""Each condition: provoked it is mailed once, gone it is mailed once as over."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from django.utils import timezone
+
+from appliances.choices import OperationKind, ProbeOutcome, State, SyncStatus
+from appliances.models import BackupSettings, FailoverRelationship, IPConfig, SharedIP
+from sync import health, history, journal
+from sync.health import Health
+from sync.models import AlertMail, PeerView, RoleJournal
+from sync.peer import identity
+from tests.sync import pair
+from tests.sync.alerts.world import World
+
+pytestmark = pytest.mark.django_db
+TEST_IP = "192.0.2.1"
+
+
+@dataclass(frozen=True)
+class Case:
+    """`bad` and `good` put this appliance in and out of the condition; `seconds` is how long it must last."""
+
+    code: str
+    before: Callable[[], object]
+    bad: Callable[[], object]
+    good: Callable[[], object]
+    subject: str
+    seconds: float = 15
+
+
+def view(**fields: object) -> Callable[[], object]:
+    return lambda: PeerView.objects.update(**fields)
+
+
+def wishes(**fields: object) -> Callable[[], object]:
+    return lambda: BackupSettings.objects.update_or_create(pk=1, defaults=fields)
+
+
+def said(**fields: object) -> Callable[[], object]:
+    def change() -> None:
+        row = PeerView.objects.get(pk=1)
+        row.status = {**row.status, **fields}
+        row.save()
+
+    return change
+
+
+def answers() -> None:
+    now = timezone.now()
+    PeerView.objects.update(
+        outcome=ProbeOutcome.ANSWERED,
+        answered_at=now,
+        answered_boottime=journal.boottime(),
+        consecutive_failures=0,
+        detail="",
+        test_rounds=[True] * 3,
+    )
+
+
+def silent() -> None:
+    pair.silent()
+    PeerView.objects.update(consecutive_failures=3, answered_boottime=journal.boottime() - 9)
+
+
+def with_test_ip() -> None:
+    pair.backup()
+    wishes(connectivity_test_ips=TEST_IP)()
+    answers()
+
+
+def cut_off() -> None:
+    silent()
+    PeerView.objects.update(test_rounds=[False] * 3)
+
+
+def primary() -> None:
+    pair.paired(State.P_ACTIVE)
+    pulled(0)()
+
+
+def pulled(minutes: float) -> Callable[[], object]:
+    return lambda: FailoverRelationship.objects.update(last_pulled_at=timezone.now() - dt.timedelta(minutes=minutes))
+
+
+def both_primary() -> None:
+    pair.paired(State.P_ACTIVE, State.P_ACTIVE)
+    pulled(0)()
+
+
+def in_state(state: State, seconds: float = 0) -> Callable[[], object]:
+    return lambda: RoleJournal.objects.update(state=state, op_kind="", since_boottime=journal.boottime() - seconds)
+
+
+def yielded() -> None:
+    in_state(State.B_YIELDED, 61)()
+    RoleJournal.objects.update(op_kind=OperationKind.YIELDED, op_term=4, op_number=1, op_new_term=5)
+
+
+def took_over() -> None:
+    in_state(State.P_ACTIVE)()
+    history.record("role.20", "This appliance took over.")
+
+
+def failed_syncs() -> None:
+    for _ in range(3):
+        pair.sync_run(status=SyncStatus.FAILED, message="The disk of this appliance is full.")
+
+
+def healthy(is_healthy: bool) -> Callable[[], object]:
+    return lambda: health.write(Health(is_healthy, "" if is_healthy else "The database does not accept writes."))
+
+
+def with_shared_ip() -> None:
+    """This primary has a shared IP: it is ticked, listed, enabled and really on its interface."""
+    primary()
+    IPConfig.objects.create(address="127.0.0.1", prefix_length=8, interface="lo", enabled=True)
+    SharedIP.objects.create(address="127.0.0.1")
+
+
+def shared_ip(**fields: object) -> Callable[[], object]:
+    return lambda: IPConfig.objects.update(**fields)
+
+
+CASES = (
+    Case(
+        "shared_ip_off",
+        with_shared_ip,
+        shared_ip(enabled=False),
+        shared_ip(enabled=True),
+        "A shared IP is not enabled on the primary",
+    ),
+    Case(
+        "shared_ip_off",
+        with_shared_ip,
+        shared_ip(interface="eth9"),
+        shared_ip(interface="lo"),
+        "A shared IP is not enabled on the primary",
+    ),
+    Case(
+        "shared_ip_unlisted",
+        with_shared_ip,
+        lambda: IPConfig.objects.update(address="127.0.0.2"),
+        lambda: IPConfig.objects.update(address="127.0.0.1"),
+        "A shared IP is not among the addresses of site1.example.com: 127.0.0.1",
+    ),
+    Case("product_mismatch", primary, said(build="2.0.0 (b)"), said(build=identity.product_build()), "versions"),
+    Case("cut_off", with_test_ip, cut_off, answers, "Neither the primary site2.example.com nor any test IP"),
+    Case("no_test_ip", with_test_ip, view(test_rounds=[False] * 3), view(test_rounds=[True]), "test IP answers"),
+    Case("primary_silent", pair.backup, silent, answers, "The primary site2.example.com does not answer"),
+    Case(
+        "backup_off",
+        pair.backup,
+        wishes(enable_backup_operations=False),
+        wishes(enable_backup_operations=True),
+        "Backup operations are disabled",
+    ),
+    Case("unwell", pair.backup, healthy(False), healthy(True), "This backup is malfunctioning"),
+    Case("unwell", primary, healthy(False), healthy(True), "This primary is malfunctioning"),
+    Case(
+        "by_name",
+        pair.backup,
+        view(by_name={"name": "site2.example.com", "failures": 2, "problem": "The name leads to no address."}),
+        view(by_name={"name": "site2.example.com", "failures": 0, "problem": ""}),
+        "not reachable by its host name site2.example.com",
+    ),
+    Case("not_pulled", primary, pulled(61), pulled(1), "No backup has pulled data for 1 h 1 min"),
+    Case(
+        "conflict",
+        both_primary,
+        view(same_role_polls=2),
+        said(header={"state": State.B_IDLE, "op": None}),
+        "both appliances are primary",
+    ),
+    Case(
+        "superseded",
+        both_primary,
+        in_state(State.P_SUPERSEDED),
+        in_state(State.B_IDLE),
+        "site1.example.com was superseded by site2.example.com",
+    ),
+    Case("not_serving", primary, in_state(State.P_UNCONFIRMED, 100), in_state(State.P_ACTIVE), "does not serve"),
+    Case("grant_unanswered", pair.backup, yielded, in_state(State.B_IDLE), "has not taken the primary role"),
+    Case("took_over", pair.backup, took_over, pulled(0), "became primary because"),
+    Case("refused", pair.backup, view(outcome=ProbeOutcome.REFUSED, detail="Another key."), answers, "do not agree"),
+    Case("refused", primary, view(outcome=ProbeOutcome.REFUSED, detail="Another key."), answers, "do not agree", 130),
+    Case("backup_silent", primary, silent, answers, "The backup site2.example.com does not answer", 310),
+    Case("peer_unwell", primary, said(healthy=False, health_message="Full."), said(healthy=True), "malfunction", 310),
+    Case("sync_failing", pair.backup, failed_syncs, lambda: pair.sync_run(status=SyncStatus.SUCCESS), "succeed"),
+)
+
+
+def kept_lines(case: Case, mail: AlertMail) -> None:
+    """What every mail has: who, where, no holes, nothing that the templates left behind."""
+    assert mail.subject.startswith("[site1.example.com] ")
+    assert "https://site1.example.com:8443/login/management/failover/" in mail.text
+    assert "Sent by the appliance site1.example.com of the site" in mail.text
+    for left_over in ("{", "}", "None", "  ", " .", "..", "&", "is this old: no"):
+        assert left_over not in mail.text, (left_over, mail.text)
+    assert all(len(line) <= 100 for line in mail.text.splitlines())
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case.code} {number}" for number, case in enumerate(CASES)])
+def test_each_is_mailed_once_and_once_when_it_is_over(case: Case) -> None:
+    world = World()
+    case.before()
+    assert world.events(400) == [], "nothing is told of a good pair"
+    case.bad()
+    [begun] = world.wait(case.seconds)
+    assert begun.event == f"{case.code}.begun"
+    assert case.subject in begun.subject
+    assert [word in begun.text for word in ("WHAT HAPPENED:", "SINCE:", "WHAT HAPPENS NEXT:", "WHAT TO DO:")] == [
+        True
+    ] * 4
+    assert world.events(3600) == [], "once"
+    world.restart()
+    assert world.events(3600) == [], "once, also after a restart"
+    case.good()
+    [ended] = world.wait(15)
+    assert ended.event == f"{case.code}.ended"
+    assert ended.subject.startswith("[site1.example.com] All well again: ")
+    assert world.events(3600) == []
+    for mail in (begun, ended):
+        kept_lines(case, mail)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case.code} {number}" for number, case in enumerate(CASES)])
+def test_what_comes_and_goes_within_a_second_is_not_mailed(case: Case) -> None:
+    if case.code in ("primary_silent", "took_over"):
+        return  # three silent looks in a row have passed by then; a take-over is no passing thing
+    world = World()
+    case.before()
+    world.wait(20)
+    for _ in range(20):
+        case.bad()
+        assert world.events(1) == []
+        case.good()
+        world.now += 1
+        assert world.look() == []
+
+
+def test_with_a_cut_line_only_that_is_told_and_not_the_silence_too() -> None:
+    world = World()
+    with_test_ip()
+    PeerView.objects.update(test_rounds=[True, False])
+    silent()
+    PeerView.objects.update(test_rounds=[True, True, False])
+    assert world.events(2) == []
+    cut_off()
+    assert world.events(5) == ["cut_off.begun"]
+    PeerView.objects.update(test_rounds=[True])
+    assert world.events(30) == ["primary_silent.begun"], "it takes the place of the other"
+    answers()
+    assert world.events(30) == ["primary_silent.ended"]
+
+
+def test_a_role_change_ends_what_belongs_to_the_old_role() -> None:
+    world = World()
+    pair.backup()
+    wishes(enable_backup_operations=False)()
+    assert world.events() == ["backup_off.begun"]
+    in_state(State.P_ACTIVE)()
+    pulled(0)()
+    [mail] = world.wait(15)
+    assert mail.event == "backup_off.lapsed"
+    assert mail.subject == "[site1.example.com] No longer applies: Backup operations are disabled"
+    assert "site1.example.com is primary now" in mail.text
+
+
+def test_what_flaps_is_told_three_times_and_then_only_when_it_stays_away() -> None:
+    world = World()
+    pair.backup()
+    told = []
+    for _ in range(10):
+        wishes(enable_backup_operations=False)()
+        told += world.events(20)
+        wishes(enable_backup_operations=True)()
+        told += world.events(20)
+    assert told == ["backup_off.begun", "backup_off.ended"] * 2 + ["backup_off.begun"]
+    assert world.events(601) == ["backup_off.ended"]
+
+
+def test_nothing_is_told_during_a_planned_swap() -> None:
+    pair.swapping()
+    PeerView.objects.update(same_role_polls=5)
+    health.write(Health(False, "Busy."))
+    assert World().events(400) == []
+
+
+def test_a_relationship_that_was_left_ends_its_episodes_without_a_word() -> None:
+    world = World()
+    pair.backup()
+    wishes(enable_backup_operations=False)()
+    world.wait(15)
+    FailoverRelationship.objects.all().delete()
+    assert world.events() == []
+    primary()
+    assert world.events() == []
+
+
+def test_the_threshold_is_that_of_the_primary() -> None:
+    world = World()
+    primary()
+    wishes(pull_alert_after=dt.timedelta(minutes=5))()
+    pulled(4)()
+    assert world.events() == []
+    pulled(6)()
+    [mail] = world.wait(15)
+    assert "No backup has pulled data for 6 min" in mail.subject
+    assert "You are told after 5 min" in " ".join(mail.text.split())
+
+
+def test_a_new_primary_does_not_complain_of_the_time_when_it_was_backup() -> None:
+    world = World()
+    primary()
+    pulled(600)()
+    event = history.record("role.14", "This appliance is primary.")
+    type(event).objects.update(role="backup", at=timezone.now() - dt.timedelta(minutes=10))
+    assert world.events() == []
