@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sync.overview import ago
 from sync.rules.takeover import TIMED, Verdict
-from sync.situation import Situation, ago
+from sync.situation import Situation
 
 PLAIN = {"True": "yes", "False": "no", "None": "not asked"}
 SWITCH = "automatic failover"  # the clause that says only that it is off
