@@ -112,7 +112,7 @@ def _absent(row: IPConfig, *, wanted: bool, is_shared: bool) -> Finding:
     if not wanted:
         return Finding("", here)
     advice = "Put it on the interface" if row.enabled else "Enable it, and put it on the interface"
-    why = ": nobody reaches the site at this address." if is_shared else "."
+    why = " as soon as the Failover page says that the peer does not have it." if is_shared else "."
     return Finding("bad", here, advice + why, _add(row, is_shared=is_shared))
 
 

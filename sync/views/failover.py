@@ -236,14 +236,16 @@ def _needs_acceptance(it: Situation, wishes: dict[str, bool]) -> bool:
 
 
 def _confirm(request: HttpRequest, it: Situation, wishes: dict[str, bool]) -> HttpResponse:
+    is_pointless = it.role == Role.PRIMARY and not it.peer.answers and not wishes["without_peer"]
     context = {
         "title": f"Become {it.target.label}",
         "it": it,
         "wishes": wishes,
-        "steps": steps.preview(it, want_final_sync=wishes["want_final_sync"], without_peer=wishes["without_peer"]),
+        "steps": steps.preview(it, want_final_sync=wishes["want_final_sync"], without_peer=wishes["without_peer"])
+        + ([] if is_pointless else steps.by_hand(it)),
         "loss": steps.loss(it, want_final_sync=wishes["want_final_sync"]),
         "needs_acceptance": _needs_acceptance(it, wishes),
         "was_not_accepted": request.method == "POST",
-        "is_pointless": it.role == Role.PRIMARY and not it.peer.answers and not wishes["without_peer"],
+        "is_pointless": is_pointless,
     }
     return render(request, "failover/confirm_change.html", context)

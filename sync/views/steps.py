@@ -103,6 +103,19 @@ def preview(it: Situation, *, want_final_sync: bool, without_peer: bool) -> list
     return steps
 
 
+def by_hand(it: Situation) -> list[Step]:
+    """What the administrator has to do after this appliance has changed to its other role."""
+    if not it.shared:
+        return []
+    addresses = " and ".join(shared.address for shared in it.shared)
+    new, old = (it.this, it.peer) if it.target == Role.PRIMARY else (it.peer, it.this)
+    detail = (
+        f"This installation has no right to change addresses. Take it off {old.name}, and only then put it on "
+        f"{new.name}; Networking > IP Configuration of each shows the commands."
+    )
+    return [Step(f"Move {addresses} to {new.name} by hand", detail, "todo")]
+
+
 def loss(it: Situation, *, want_final_sync: bool) -> str:
     """What is lost when the roles change now; empty if nothing is."""
     if not it.is_unequal or (want_final_sync and it.peer.answers):

@@ -230,6 +230,18 @@ def test_a_primary_without_its_shared_ip_is_told_at_the_top(admin: Client) -> No
     assert "Neither appliance has 192.0.2.52" in text(admin.get(PAGE))
 
 
+def test_what_is_to_be_done_by_hand_stands_before_the_change(admin: Client) -> None:
+    pair.paired()
+    change = f"{PAGE}role-change/?target=backup"
+    assert "by hand" not in text(admin.get(change))
+    share("192.0.2.52")
+    peer_says(addresses=("192.0.2.51/24",))
+    assert "Move 192.0.2.52 to site2.example.com by hand" in text(admin.get(change))
+    pair.silent()
+    assert "by hand" not in text(admin.get(change))  # nothing would change at all
+    assert "by hand" in text(admin.get(f"{change}&without_peer=1"))
+
+
 def test_a_tick_that_the_peer_has_not_mirrored_is_told_at_the_top(admin: Client) -> None:
     pair.paired()
     share()
