@@ -6,9 +6,10 @@ the kernel each time; nothing is taken from what this appliance believes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from appliances.host import arp
 from appliances.host.interfaces import Interface, interfaces
 from appliances.ip_configuration import unique_addresses
 from appliances.models import IPConfig, SharedIP
@@ -103,3 +104,16 @@ def have_carrier() -> bool | None:
     """Whether every interface of a shared IP has its link; None where no shared IP names an interface."""
     links = [shared.has_carrier for shared in read() if shared.has_carrier is not None]
     return all(links) if links else None
+
+
+def held_elsewhere(allowed: Collection[str] = ()) -> str:
+    """The MAC of another machine that answers at a shared IP of this appliance, but for the `allowed` ones; "" if none.
+
+    Also "" where nobody can be asked: without the right to, for IPv6, or without a link. Takes up to a second.
+    """
+    own = [interface.mac for interface in interfaces() if interface.mac]
+    for shared in read():
+        found = arp.holder(shared.address, shared.interface, own) if shared.is_listed and shared.has_carrier else ""
+        if found and found not in allowed:
+            return found
+    return ""

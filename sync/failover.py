@@ -258,9 +258,15 @@ def _give_up(pulse: Pulse, decision: Decision) -> None:
 
 
 def with_witness(pulse: Pulse, event: e.Event) -> e.Event | None:
-    """The event with what the witness says, where it needs that (row 4); None while there is no answer yet."""
+    """The event with who answers at the shared IP (row 5), else with what the witness says (row 4).
+
+    None while there is no answer yet.
+    """
     if not isinstance(event, e.BootTimedOut):
         return event
+    address_holder = shared_ips.held_elsewhere()
+    if address_holder:
+        return replace(event, address_holder=address_holder)
     attempt = pulse.attempt
     if attempt is None or (attempt.has_witness is False and attempt.is_old()):
         attempt = pulse.attempt = Attempt(journal.read().own_term, witness_seconds(probes.times()))

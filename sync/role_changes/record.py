@@ -9,7 +9,7 @@ import uuid
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from appliances import selectors
+from appliances import selectors, shared_ips
 from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, Role, State
 from appliances.models import BackupSettings
 from sync import act, health, history, journal, probes
@@ -19,7 +19,7 @@ from sync.peer import messages
 from sync.peer.client import PeerClient
 from sync.rules import events as e
 from sync.rules.due import PROBE_TOTAL_SECONDS, why_change_is_over
-from sync.rules.facts import Header, Observation, header_of
+from sync.rules.facts import Header, Observation, RoleState, header_of
 from sync.rules.role import UnknownEdge
 
 WAIT_STEP_SECONDS = 0.05
@@ -106,9 +106,17 @@ def take_in(found: probes.Look) -> Header | None:
         can_serve=health.read().can_serve,
         same_role_polls=found.same_role_polls,
         auto_resolve=BackupSettings.load().auto_resolve,
+        address_holder=_holder(found.asked_in, found.status),
     )
     act.deliver(seen, asked_in=found.asked_in)
     return found.status.header
+
+
+def _holder(asked_in: RoleState, status: messages.Status) -> str:
+    """Who else answers at a shared IP, as far as it matters: to a primary that is about to serve again (row 5)."""
+    if asked_in.state != State.P_UNCONFIRMED:
+        return ""
+    return shared_ips.held_elsewhere(allowed=[shared.mac for shared in status.shared_ips])
 
 
 def tell_cancelled(change: RoleChange, reason: str) -> None:

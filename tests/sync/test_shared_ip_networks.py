@@ -54,6 +54,14 @@ it = role_changes.propose()
 role_changes.fix("anna")
 result = [it.choice.criterion, it.own.holds_shared_ip, it.peer.holds_shared_ip]
 """
+START_ALONE = """
+from sync import act, failover, journal
+from sync.rules import events as e
+act.deliver(e.Boot())
+event = failover.with_witness(failover.Pulse(), e.BootTimedOut())
+act.deliver(event)
+result = [journal.read().state.value, event.address_holder]
+"""
 CARRIER = "from appliances import shared_ips; result = shared_ips.have_carrier()"
 STATE = "from sync import journal; result = journal.read().state.value"
 
@@ -125,6 +133,13 @@ def test_a_shared_ip_is_seen_moved_by_hand_and_decides_a_conflict(sites: tuple[S
     two.box.start()
     assert one.box.run(FIX) == ["holds_shared_ip", False, True]
     assert [site.box.run(STATE) for site in sites] == ["b_idle", "p_active"]
+
+    # The primary starts anew while its peer is silent: it does not serve while somebody else has the address.
+    one.box.stop_web()
+    one.network.ip("address", "add", f"{SHARED}/24", "dev", "wire")
+    assert two.box.run(START_ALONE) == ["p_unconfirmed", one.network.read()["wire"].mac]
+    one.network.ip("address", "del", f"{SHARED}/24", "dev", "wire")
+    assert two.box.run(START_ALONE) == ["p_active", ""]
 
     # The cable is pulled.
     assert one.box.run(CARRIER) is True
