@@ -165,9 +165,7 @@ def _facts(pulse: Pulse, state: RoleState, times: timing.Timing, wishes: BackupS
         accepts_no_test_ips=wishes.accept_no_test_ips,
         test_rounds=tuple(view.test_rounds),
         heard_from_peer=_since(view.heard_boottime, now),
-        is_timeout_acknowledged=peer is not None
-        and peer.acknowledged_timeout is not None
-        and timing.is_kept_to(times, timing.derive(peer.acknowledged_timeout, peer.acknowledged_times)),
+        is_timeout_acknowledged=probes.is_acknowledged(times),
         has_carrier=shared_ips.have_carrier(),
         is_address_free=None,
         is_fenced=pulse.attempt.is_fenced if pulse.attempt else None,

@@ -134,6 +134,14 @@ def times() -> timing.Timing:
     return timing.derive(acknowledged_timeout() or timing.DEFAULT_TIMEOUT, acknowledged_times())
 
 
+def is_acknowledged(own: timing.Timing) -> bool:
+    """Whether the primary has said that it keeps to times with which this backup may take over after its own."""
+    peer = latest_status()
+    if peer is None or peer.acknowledged_timeout is None:
+        return False
+    return timing.is_kept_to(own, timing.derive(peer.acknowledged_timeout, peer.acknowledged_times))
+
+
 def all_test_ips() -> list[str]:
     """The connectivity test IPs of both appliances."""
     peer = latest_status()

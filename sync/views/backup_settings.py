@@ -9,8 +9,11 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from appliances.choices import Role
 from appliances.models import BackupSettings
+from sync import probes
 from sync.backup_settings import BackupSettingsForm, advice, draw
+from sync.backup_settings.drawing import in_words
 from sync.situation import Situation, read
 from sync.views.common import ESTABLISH, console_page, to_page
 
@@ -34,6 +37,24 @@ def beside(it: Situation, form: BackupSettingsForm) -> dict[str, Any]:
     return {
         "it": it,
         "drawing": draw(*form.times),
+        "in_force": in_force(it),
         "is_normal_primary": is_normal_primary,
         "advice": advice(form.instance, is_normal_primary=is_normal_primary, last_run=it.last_good_run),
     }
+
+
+def in_force(it: Situation) -> str:
+    """Which times hold at this moment; the form says only which are wished for while this appliance is the backup."""
+    if it.role == Role.PRIMARY:
+        if probes.acknowledged_timeout() is None:
+            return f"At this moment {it.peer.name} does not take over by itself."
+        gone = in_words(probes.times().surely_gone)
+        return (
+            f"At this moment, as primary, {it.this.name} keeps to the times of {it.peer.name}: "
+            f"cut off from everything, it stops within {gone}."
+        )
+    if not it.backup_settings.enable_automatic_failover:
+        return ""
+    if probes.is_acknowledged(probes.times()):
+        return f"{it.peer.name} has acknowledged the saved times."
+    return f"{it.peer.name} has not acknowledged the saved times yet: no take-over before it has."

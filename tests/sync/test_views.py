@@ -19,6 +19,7 @@ from appliances.services import keys
 from sync import journal
 from sync.errors import EstablishRefused
 from sync.models import PeerView, RoleChange, RoleJournal, SyncRun
+from sync.rules.timing import Entered
 from sync.views import steps
 from tests.sync import pair
 
@@ -365,6 +366,23 @@ def test_what_is_typed_is_drawn_and_checked_before_it_is_saved(admin: Client) ->
     assert "2 days" in text(response)
     assert admin.get(PAGE + "backup-settings/check/", typed).status_code == 200
     assert BackupSettings.load().primary_timeout.total_seconds() == 180
+
+
+def test_the_page_says_which_times_hold_now(admin: Client) -> None:
+    pair.paired()
+    assert "does not take over by itself" in text(admin.get(PAGE))
+    status = pair.full_status(State.B_IDLE, takeover_after=60.0, takeover_times=Entered(isolation=20.0))
+    PeerView.objects.update(status=status)
+    assert "cut off from everything, it stops within 40.5 s" in text(admin.get(PAGE))
+
+
+def test_a_backup_says_whether_the_primary_keeps_to_its_times(admin: Client) -> None:
+    pair.backup()
+    BackupSettings.objects.update_or_create(defaults={"enable_automatic_failover": True, "isolation_time": 20.0})
+    PeerView.objects.update(status=pair.full_status(State.P_ACTIVE, acknowledged_timeout=600.0))
+    assert "has not acknowledged the saved times yet" in text(admin.get(PAGE))
+    PeerView.objects.update(status=pair.full_status(State.P_ACTIVE, acknowledged_timeout=180.0))
+    assert "has acknowledged the saved times" in text(admin.get(PAGE))
 
 
 def test_the_recommended_settings_mark_what_differs_with_the_reason(admin: Client) -> None:
