@@ -105,10 +105,13 @@ def preview(it: Situation, *, want_final_sync: bool, without_peer: bool) -> list
 
 def by_hand(it: Situation) -> list[Step]:
     """What the administrator has to do after this appliance has changed to its other role."""
-    if not it.shared:
+    is_own = it.target == Role.PRIMARY
+    addresses = " and ".join(
+        paired.address for paired in it.shared if not (paired.own if is_own else paired.peer).is_present
+    )
+    if not addresses:
         return []
-    addresses = " and ".join(shared.address for shared in it.shared)
-    new, old = (it.this, it.peer) if it.target == Role.PRIMARY else (it.peer, it.this)
+    new, old = (it.this, it.peer) if is_own else (it.peer, it.this)
     detail = (
         f"This installation has no right to change addresses. Take it off {old.name}, and only then put it on "
         f"{new.name}; Networking > IP Configuration of each shows the commands."

@@ -237,6 +237,8 @@ def test_what_is_to_be_done_by_hand_stands_before_the_change(admin: Client) -> N
     share("192.0.2.52")
     peer_says(addresses=("192.0.2.51/24",))
     assert "Move 192.0.2.52 to site2.example.com by hand" in text(admin.get(change))
+    peer_says(addresses=("192.0.2.52/24",))
+    assert "by hand" not in text(admin.get(change))  # it has been moved already
     pair.silent()
     assert "by hand" not in text(admin.get(change))  # nothing would change at all
     assert "by hand" in text(admin.get(f"{change}&without_peer=1"))
