@@ -65,7 +65,6 @@ class Watch:
 
     pair: LivePair
     broken: list[str] = field(default_factory=list)
-    allow_two: bool = False  # while a scenario makes two primaries on purpose
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     looks: int = 0
@@ -84,12 +83,12 @@ class Watch:
         one, two = self.pair.site1, self.pair.site2
         terms = [-1, -1]
         while not self._stop.wait(0.03):
-            first = journal_of(one)
-            other = journal_of(two)
-            again = journal_of(one)
+            is_first = serves(one)
+            is_other = serves(two)
+            other, again = journal_of(two), journal_of(one)
             self.looks += 1
-            if first[0] in SERVING and again[0] in SERVING and other[0] in SERVING and not self.allow_two:
-                self._note(f"two serve: {first}, {other}")
+            if is_first and is_other and serves(one):
+                self._note(f"two serve: {again}, {other}")
             if other[2] >= 0 and other[2] == again[2]:
                 self._note(f"one term has two owners: {again}, {other}")
             for number, state in enumerate((again, other)):
@@ -106,6 +105,13 @@ def journal_of(appliance: LiveAppliance) -> tuple[str, int, int]:
     """State, term and own term as they stand in its database."""
     [[state, term, own_term]] = appliance.rows(JOURNAL)
     return state, term, own_term
+
+
+def serves(appliance: LiveAppliance) -> bool:
+    """Whether it runs, has begun its role anew since it was started, and is in a role that serves clients."""
+    [[state, since]] = appliance.rows("SELECT state, since_boottime FROM sync_rolejournal")
+    is_running = appliance.process is not None and appliance.process.poll() is None
+    return is_running and state in SERVING and since >= appliance.started_boottime
 
 
 @dataclass

@@ -74,6 +74,7 @@ class LiveAppliance:
     process: subprocess.Popen[bytes] | None = None
     root: Path = ROOT  # the source tree that it runs from
     changed_password: str = ""  # of `admin`, once it is another than the generated one
+    started_boottime: float = 0.0
 
     @property
     def url(self) -> str:
@@ -112,6 +113,7 @@ class LiveAppliance:
     def start(self) -> None:
         """Start it in a process group of its own; does not wait."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
+        self.started_boottime = time.clock_gettime(time.CLOCK_BOOTTIME)
         with open(self.data_dir / "console.log", "ab") as console:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "appliance"],
