@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ class Box:
         name: str,
         settings: str = "failover_site.settings",
         inside: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """`inside` are the words before each command that put it into a network of its own."""
         self.folder, self.address, self.inside = folder, address, inside
@@ -108,6 +110,7 @@ class Box:
             "LOG_LEVEL": "WARNING",
             "DJANGO_SETTINGS_MODULE": settings,
             "SECRET_KEY": "of every process of this box" * 3,
+            **(environment or {}),
         }
         folder.mkdir(parents=True, exist_ok=True)
         self.log = open(folder / "log", "wb")  # noqa: SIM115  (closed with the box)
@@ -123,20 +126,15 @@ class Box:
         self.web: subprocess.Popen[bytes] | None = None
         self.run(SET_UP)
 
+    def web_command(self) -> list[str]:
+        """What runs the web server."""
+        command = [sys.executable, "-m", "gunicorn", "--bind", f"{self.address}:{self.port}", "--threads", "4"]
+        command += ["--certfile", str(self.folder / "web.pem"), "--keyfile", str(self.folder / "web.key")]
+        return [*command, "--worker-class", "gthread", "--log-level", "warning", "failover_site.wsgi"]
+
     def start(self) -> None:
         """The web server answers."""
-        command = [
-            *self.inside,
-            sys.executable,
-            "-m",
-            "gunicorn",
-            "--bind",
-            f"{self.address}:{self.port}",
-            "--threads",
-            "4",
-        ]
-        command += ["--certfile", str(self.folder / "web.pem"), "--keyfile", str(self.folder / "web.key")]
-        command += ["--worker-class", "gthread", "--log-level", "warning", "failover_site.wsgi"]
+        command = [*self.inside, *self.web_command()]
         self.web = subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=self.log, stderr=self.log)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
