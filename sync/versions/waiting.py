@@ -51,7 +51,7 @@ def count_if_due() -> None:
 
 
 def _tell(known: dict[str, Any], count: int, peer: str) -> None:
-    if count and known.get("objects") != count:
+    if count and not known.get("objects"):  # told once: the pages follow the count from then on
         history.record(
             "return.waits",
             f"This appliance waits: its settings differ from those of {peer} in {objects(count)}. "

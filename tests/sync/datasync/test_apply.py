@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
 from django.db import OperationalError, connection
+from django.db.models import F
+from pytest_django import Settings
 
 from appliances.choices import SyncStage, SyncTrigger
 from appliances.models import Account
 from sync import journal
-from sync.datasync import pull
+from sync.datasync import backups, pull
 from sync.datasync.registry import SETTINGS
-from sync.errors import SyncError
-from sync.models import RoleJournal, SyncRun
+from sync.errors import NotStored, SyncError
+from sync.models import ConfigurationBackup, RoleJournal, SyncRun
 from tests.fakes import FakePeer
 from tests.sync.datasync import world
 
@@ -160,3 +163,42 @@ def test_settings_that_change_before_the_lock_is_taken_become_those_of_the_snaps
     assert changed
     assert world.contents() == there("contents")
     assert sorted(Account.objects.values_list("username", "email")) == [("anna", ""), ("bob", ""), ("carl", "")]
+
+
+def test_what_is_replaced_is_kept_first_and_the_version_of_a_role_change_apart(
+    peer: FakePeer, there: Callable[..., Any]
+) -> None:
+    def reasons() -> list[str]:
+        return list(ConfigurationBackup.objects.order_by("made_at").values_list("reason", flat=True))
+
+    ConfigurationBackup.objects.all().delete()
+    Account.objects.create(username="own")
+    there("account", "anna")
+    pull.pull_data(SyncTrigger.FIRST, client=peer)  # type: ignore[arg-type]
+    assert reasons() == ["founding"]
+    pull.pull_data(SyncTrigger.INTERVAL, client=peer)  # type: ignore[arg-type]
+    assert reasons() == ["founding"]  # nothing was replaced
+    there("account", "bob")
+    pull.pull_data(SyncTrigger.INTERVAL, client=peer)  # type: ignore[arg-type]
+    assert reasons() == ["founding", "data_sync"]
+    # It was primary meanwhile: what it holds is no copy of anything.
+    Account.objects.filter(username="bob").update(email="bob@example.com")
+    RoleJournal.objects.update(head_seq=F("head_seq") + 1)
+    there("account", "carl")
+    there("account", "dora")
+    pull.pull_data(SyncTrigger.INTERVAL, client=peer)  # type: ignore[arg-type]
+    assert reasons() == ["founding", "data_sync", "role_change"]
+    first = ConfigurationBackup.objects.earliest("made_at")
+    assert [row[1] for row in backups.read(first)["appliances.Account"]] == ["own"]
+
+
+def test_a_version_that_cannot_be_kept_is_not_replaced(
+    peer: FakePeer, there: Callable[..., Any], settings: Settings, tmp_path: Path
+) -> None:
+    there("account", "anna")
+    Account.objects.create(username="own")
+    (tmp_path / "configuration-backups").write_text("in the way")
+    settings.DATA_DIR = tmp_path
+    with pytest.raises(NotStored):
+        pull.pull_data(SyncTrigger.FIRST, client=peer)  # type: ignore[arg-type]
+    assert [account.username for account in Account.objects.all()] == ["own"]

@@ -1,0 +1,202 @@
+"""The pages of two versions: who may see and press what, and that a stale choice changes nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from pytest_django import Settings
+
+from appliances.choices import BackupReason, State
+from appliances.models import Account, EmailConfiguration, Site
+from sync import journal, role_changes, tasks
+from sync.datasync import backups
+from sync.models import ConfigurationBackup, PeerView, StatusEvent
+from sync.rules.facts import Head, header_of
+from sync.versions import primary
+from sync.versions.primary import Present
+from tests.sync import pair
+from tests.sync.versions.test_merge import other_version
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PAGE = "/login/management/failover/"
+
+
+@pytest.fixture(autouse=True)
+def own_data_folder(settings: Settings, tmp_path: Path) -> None:
+    settings.DATA_DIR = tmp_path
+
+
+def client(*permissions: str) -> Client:
+    """Somebody with these permissions; with all if none is named."""
+    account = Account.objects.create_user("operator", password="x", is_staff=True, is_superuser=not permissions)
+    account.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    made = Client()
+    made.force_login(account)
+    return made
+
+
+def text(client: Client, path: str) -> str:
+    answer = client.get(path)
+    assert answer.status_code == 200, answer
+    return answer.content.decode()
+
+
+def keep_one() -> ConfigurationBackup:
+    """A kept version in which the portal and the password of the mail server are others than now."""
+    Site.objects.update_or_create(pk=1, defaults={"portal_text": "The text of before"})
+    row = EmailConfiguration.load()
+    row.password = "hunter2-before"
+    row.save()
+    made = backups.save(BackupReason.BY_HAND)
+    Site.objects.update(portal_text="The text of now")
+    row.password = "hunter2-now"
+    row.save()
+    return made
+
+
+def keys_of(page: str) -> list[str]:
+    return re.findall(r'name="pick:([^"]+)" value="mine"', page)
+
+
+def stamp_of(page: str) -> str:
+    return re.findall(r'name="stamp" value="([^"]+)"', page)[0]
+
+
+def test_the_list_says_what_differs_and_one_can_be_saved() -> None:
+    pair.paired()
+    keep_one()
+    admin = client()
+    assert "3 objects differ" in text(admin, f"{PAGE}backups/")  # two settings, and the account that looks
+    assert admin.post(f"{PAGE}backups/").status_code == 302
+    assert ">as now</span>" in text(admin, f"{PAGE}backups/")
+
+
+def test_one_object_is_restored_after_a_confirmation_and_no_secret_is_on_any_page() -> None:
+    pair.paired()
+    kept, admin = keep_one(), client()
+    path = f"{PAGE}backups/{kept.pk}/"
+    page = text(admin, path)
+    assert "The text of " in page
+    assert "hunter2" not in page
+    assert "argon2" not in page
+    assert "md5$" not in page
+    [key] = [key for key in keys_of(page) if key.startswith("appliances.Site|")]
+    choice = {"stamp": stamp_of(page), f"pick:{key}": "mine", "rest": "theirs"}
+    confirm = admin.post(path, choice)
+    assert b"Nothing has happened yet" in confirm.content
+    assert Site.load().portal_text == "The text of now"
+    admin.post(path, {**choice, "confirmed": "1"})
+    assert Site.load().portal_text == "The text of before"
+    assert EmailConfiguration.load().password == "hunter2-now"
+    assert Account.objects.filter(username="operator").exists()
+    assert "hunter2" not in repr(list(StatusEvent.objects.values_list("sentence", "evidence")))
+
+
+def test_a_choice_on_older_settings_changes_nothing() -> None:
+    pair.paired()
+    kept, admin = keep_one(), client()
+    path = f"{PAGE}backups/{kept.pk}/"
+    choice = {"stamp": stamp_of(text(admin, path)), "all": "mine", "confirmed": "1"}
+    Site.objects.update(name="Changed meanwhile")
+    admin.post(path, choice)
+    assert Site.load().portal_text == "The text of now"
+    assert "changed meanwhile" in text(admin, path)
+
+
+def test_who_may_not_manage_the_pair_may_look_but_not_restore() -> None:
+    pair.paired()
+    kept = keep_one()
+    path = f"{PAGE}backups/{kept.pk}/"
+    operator = client("switch_roles")
+    page = text(operator, path)
+    assert "may look, but not restore" in page
+    assert keys_of(page) == []
+    assert operator.post(path, {"stamp": stamp_of(page), "all": "mine", "confirmed": "1"}).status_code == 403
+    assert operator.post(f"{PAGE}backups/").status_code == 403
+    Account.objects.all().delete()
+    nobody = client("view_account")
+    for name in ("backups/", f"backups/{kept.pk}/", "differences/"):
+        assert nobody.get(f"{PAGE}{name}").status_code == 403
+
+
+def test_a_damaged_backup_and_a_silent_peer_are_said_and_no_error_of_the_server() -> None:
+    pair.paired(State.B_IDLE, State.P_ACTIVE)
+    kept, admin = keep_one(), client()
+    page = text(admin, f"{PAGE}backups/")
+    assert "cannot be compared" in page
+    assert admin.get(f"{PAGE}differences/").status_code == 302
+    backups.path_of(kept).write_bytes(b"x")
+    assert admin.get(f"{PAGE}backups/{kept.pk}/").status_code == 302
+    assert "damaged" in text(admin, f"{PAGE}backups/")
+
+
+class Waiting:
+    """This appliance waits, its peer is primary with another text; what it sends or becomes is noted."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        pair.paired(State.P_SUPERSEDED, State.P_ACTIVE)
+        Site.objects.update_or_create(pk=1, defaults={"portal_text": "Text of site1"})
+        self.admin = client()
+        self.head = Head(5, 3)
+        self.done: list[str] = []
+        theirs = other_version(lambda: Site.objects.update(portal_text="Text of site2"))
+        header = replace(header_of(journal.read()), state=State.P_ACTIVE, own_term=5)
+        patch.setattr(primary, "of_peer", lambda: Present(theirs, replace(header, head=self.head)))
+        patch.setattr(primary, "send", lambda *_, **__: self.done.append("sent"))
+        patch.setattr(role_changes, "request", lambda *_, **__: self.done.append("backup"))
+        patch.setattr(tasks, "sync_now", lambda _: self.done.append("data-sync"))
+
+
+def test_while_it_waits_each_object_has_to_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Waiting(monkeypatch)
+    page = text(it.admin, f"{PAGE}differences/")
+    [key] = keys_of(page)
+    answer = it.admin.post(f"{PAGE}differences/", {"stamp": stamp_of(page)})
+    assert b"1 of 1 are still open" in answer.content
+    choice = {"stamp": stamp_of(page), f"pick:{key}": "mine"}
+    assert b"Settle it so" in it.admin.post(f"{PAGE}differences/", choice).content
+    assert it.done == []
+    it.admin.post(f"{PAGE}differences/", {**choice, "confirmed": "1"})
+    assert it.done == ["sent", "backup", "data-sync"]
+    assert ConfigurationBackup.objects.get().reason == "role_change"
+    [event] = StatusEvent.objects.filter(event="return.chosen")
+    assert "operator chose Site configuration of" in event.sentence
+
+
+def test_all_of_the_primary_sends_nothing_and_keeps_the_own_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Waiting(monkeypatch)
+    page = text(it.admin, f"{PAGE}differences/")
+    it.admin.post(f"{PAGE}differences/", {"stamp": stamp_of(page), "all": "theirs", "confirmed": "1"})
+    assert it.done == ["backup", "data-sync"]
+    assert ConfigurationBackup.objects.count() == 1
+
+
+def test_a_choice_about_another_state_of_the_primary_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Waiting(monkeypatch)
+    page = text(it.admin, f"{PAGE}differences/")
+    it.head = Head(5, 4)
+    answer = it.admin.post(f"{PAGE}differences/", {"stamp": stamp_of(page), "all": "mine", "confirmed": "1"})
+    assert b"Look again" in answer.content
+    assert it.done == []
+
+
+def test_the_page_of_each_says_how_much_differs_and_where_to_choose() -> None:
+    pair.paired(State.P_SUPERSEDED, State.P_ACTIVE)
+    PeerView.objects.update(differences={"heads": "0.1 1.1", "objects": 3})
+    admin = client()
+    page = text(admin, PAGE)
+    assert "differ in 3 objects" in page
+    assert f"{PAGE}differences/" in page
+    assert "3 objects of site1.example.com would be replaced" in text(admin, f"{PAGE}role-change/")
+
+
+def test_the_primary_leads_to_the_page_of_the_one_that_waits() -> None:
+    pair.paired(State.P_ACTIVE, State.P_SUPERSEDED, differing_objects=1)
+    page = text(client(), PAGE)
+    assert "waits: its settings differ in one object" in page
+    assert "https://10.0.4.12:8443/login/management/failover/differences/" in page
