@@ -75,7 +75,7 @@ def plan(mine: Version, theirs: Version, taken: Iterable[Difference]) -> Changes
             targets = numbers[relation.target].of if relation.target else None
             names = difference.mine.relations[relation.name]
             wanted = {(number, targets[name] if targets else name) for name in names if not targets or name in targets}
-            present = set(relation.rows_of(theirs.tables, number)) if difference.theirs is not None else set()
+            present = set(theirs.rows_with(relation, 0, number)) if difference.theirs is not None else set()
             changes.put.setdefault(relation.dataset.label, []).extend(sorted(wanted - present, key=str))
             changes.remove.setdefault(relation.dataset.label, []).extend(sorted(present - wanted, key=str))
     _without_removed(changes)
@@ -124,7 +124,7 @@ def _remove(theirs: Version, thing: Thing, changes: Changes) -> None:
         for relation in kind.relations:
             place = 0 if kind.dataset.label == label else 1 if relation.target == label else None
             if place is not None:
-                rows = [row for row in theirs.tables[relation.dataset.label] if row[place] == thing.number]
+                rows = theirs.rows_with(relation, place, thing.number)
                 changes.remove.setdefault(relation.dataset.label, []).extend(rows)
 
 

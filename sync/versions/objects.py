@@ -31,10 +31,6 @@ class Relation:
     verbose: str
     target: str
 
-    def rows_of(self, tables: Tables, owner: Any) -> list[Row]:
-        """The rows of the table that belong to the thing of this number."""
-        return [row for row in tables[self.dataset.label] if row[0] == owner]
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -108,6 +104,20 @@ class Version:
             for kind in kinds()
         }
         return {kind.dataset.label: [*self._of(kind, names)] for kind in kinds()}
+
+    def rows_with(self, relation: Relation, place: int, number: Any) -> list[Row]:
+        """The rows of a many-to-many table with this number at that place: 0 is what it belongs to, 1 its target."""
+        return self._indexes[relation.dataset.label][place].get(number, [])
+
+    @cached_property
+    def _indexes(self) -> dict[str, tuple[dict[Any, list[Row]], dict[Any, list[Row]]]]:
+        found: dict[str, tuple[dict[Any, list[Row]], dict[Any, list[Row]]]] = {}
+        for relation in (relation for kind in kinds() for relation in kind.relations):
+            owners, targets = found[relation.dataset.label] = ({}, {})
+            for row in self.tables[relation.dataset.label]:
+                owners.setdefault(row[0], []).append(row)
+                targets.setdefault(row[1], []).append(row)
+        return found
 
     def _rows(self, kind: Kind) -> Sequence[Row]:
         rows = self.tables[kind.dataset.label]

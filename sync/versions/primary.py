@@ -103,11 +103,12 @@ def take(changes: Changes, *, compared: Header, requested_by: str, why: str) -> 
             together, or a file is missing; nothing was changed.
     """
     _check_files(changes)
+    _check(journal.read(), compared)
+    backups.save(BackupReason.TAKE_OVER, why)  # what changes after it moves the head, and is refused below
     codecs = _codecs(changes, AtRest())
     try:
         with journal.locked() as held:
             _check(held.state, compared)
-            backups.save(BackupReason.TAKE_OVER, why)
             writes = {label: _writes(codec, changes) for label, codec in codecs.items()}
             apply.write(codecs, writes)
             history.record("settings.taken", why, severity=Severity.WARNING, evidence={"requested_by": requested_by})

@@ -43,7 +43,7 @@ def client(*permissions: str) -> Client:
 def text(client: Client, path: str) -> str:
     answer = client.get(path)
     assert answer.status_code == 200, answer
-    return answer.content.decode()
+    return str(answer.content.decode())
 
 
 def keep_one() -> ConfigurationBackup:
