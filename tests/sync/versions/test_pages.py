@@ -43,7 +43,8 @@ def client(*permissions: str) -> Client:
 def text(client: Client, path: str) -> str:
     answer = client.get(path)
     assert answer.status_code == 200, answer
-    return str(answer.content.decode())
+    page: str = answer.content.decode()
+    return page
 
 
 def keep_one() -> ConfigurationBackup:
