@@ -43,8 +43,7 @@ def client(*permissions: str) -> Client:
 def text(client: Client, path: str) -> str:
     answer = client.get(path)
     assert answer.status_code == 200, answer
-    page: str = answer.content.decode()
-    return page
+    return answer.content.decode()
 
 
 def keep_one() -> ConfigurationBackup:
@@ -65,7 +64,7 @@ def keys_of(page: str) -> list[str]:
 
 
 def stamp_of(page: str) -> str:
-    return re.findall(r'name="stamp" value="([^"]+)"', page)[0]
+    return str(re.findall(r'name="stamp" value="([^"]+)"', page)[0])
 
 
 def test_the_list_says_what_differs_and_one_can_be_saved() -> None:
