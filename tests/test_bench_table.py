@@ -46,11 +46,13 @@ def test_a_target_is_met_up_to_its_bound() -> None:
         Target("T2", "case", "wall", 0.49, "rival"),
         Target("T3", "case", "growth", 3.0),
         Target("T4", "case", "wire", 199),
+        Target("T6", "case", "wall", 9.0, at_least=2.0),
+        Target("T7", "case", "wall", 9.0, at_least=2.1),
         Target("T5", "not measured", "wall", 1.0, "rival"),
     )
     lines = list(lines_of_verdicts(results(), targets))
-    assert [line.split()[-1] for line in lines[:-1]] == ["met", "MISSED", "met", "MISSED"]
-    assert lines[-1] == "2 of 4 targets met."
+    assert [line.split()[-1] for line in lines[:-1]] == ["met", "MISSED", "met", "MISSED", "met", "MISSED"]
+    assert lines[-1] == "3 of 6 targets met."
 
 
 def test_the_table_names_ours_first_with_figures_and_ratios() -> None:

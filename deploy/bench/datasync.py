@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -30,11 +31,12 @@ PHASES: dict[str, Callable[[Contest], None]] = {
     "text": files.text,
     "recordings": files.recordings,
     "big": files.big,
+    "limited": files.limited,
     "sqlite": databases.sqlite,
     "postgresql": databases.postgresql,
     "idle": databases.idle,
 }
-WITH_RSYNC = {"small", "text", "recordings", "big"}
+WITH_RSYNC = {"small", "text", "recordings", "big", "limited"}
 FULL_BYTES = 24 << 30
 
 
@@ -50,7 +52,8 @@ def main() -> None:
         if wishes.profile:
             wishes.profile.mkdir(parents=True, exist_ok=True)
         rival = rsync.Rsync(folder / "rsync") if WITH_RSYNC & set(wishes.only) else None
-        contest = Contest(folder, FULL if wishes.full else QUICK, rival, wishes.profile)
+        sizes = FULL if wishes.full else QUICK
+        contest = Contest(folder, replace(sizes, rounds=wishes.rounds or sizes.rounds), rival, wishes.profile)
         try:
             for name in wishes.only:
                 PHASES[name](contest)
@@ -66,6 +69,7 @@ def _wishes() -> argparse.Namespace:
     size.add_argument("--quick", action="store_true", help="small sets, one round (the default): under three minutes")
     size.add_argument("--full", action="store_true", help="the sets of the targets, three rounds")
     parser.add_argument("--only", nargs="+", choices=PHASES, default=list(PHASES), help="these phases")
+    parser.add_argument("--rounds", type=int, help="how often each contestant runs each case")
     parser.add_argument("--folder", type=Path, help="where the temporary folder is made (default: TMPDIR)")
     parser.add_argument("--profile", type=Path, help="a folder for profiles of our runs; the profiler slows them down")
     return parser.parse_args()

@@ -21,6 +21,8 @@ RSYNCD, SSH = "rsyncd", "rsync-ssh"
 FSYNC, ZIPPED = "rsyncd --fsync", "rsyncd -z"
 COPY, TLS = "cp -a (limit)", "TLS (limit)"
 ONE_WAY_SECONDS = 0.010
+LIMIT_BYTES_A_SECOND = 20_000_000
+LIMITED = "20 MB/s allowed"
 
 Contestants = dict[str, Callable[[], Measured]]
 
@@ -182,6 +184,22 @@ def big(contest: Contest) -> None:
     shutil.rmtree(contest.folder / "pair-big")
     shutil.rmtree(tree)
     contest.show(("big, initial", "big, no change", "big, 4 KiB inserted"))
+
+
+def limited(contest: Contest) -> None:
+    """One file under a bandwidth limit."""
+    tree = contest.folder / "limited"
+    worksets.noise(tree / "image.bin", contest.sizes.limit_bytes)
+    with Pair(contest.folder / "pair-limited") as pair:
+        pair.primary.do(f"store_files({str(tree)!r})")
+        for number in range(contest.sizes.rounds):
+            trees = _Trees(contest, tree, number)
+            pair.wipe_backup(keep_files=False)
+            rival = trees.daemon(RSYNCD, f"--bwlimit={LIMIT_BYTES_A_SECOND // 1000}KB")
+            contest.round(LIMITED, {OURS: lambda: pair.pull(limit=LIMIT_BYTES_A_SECOND)} | rival, number)
+            trees.remove()
+    contest.show([LIMITED])
+    print("\n".join(contest.results.paces_of(LIMITED)), flush=True)
 
 
 def _change(pair: Pair, tree: Path, paths: list[Path], number: int) -> None:

@@ -7,10 +7,12 @@ import datetime as dt
 import os
 import socket
 import struct
+import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from appliances import blobs
-from appliances.choices import SessionEventKind, SyncStatus, SyncTrigger
-from appliances.models import Account, FileStoreFile, Recording, SessionEvent
+from appliances.choices import RateUnit, SessionEventKind, SyncStatus, SyncTrigger
+from appliances.models import Account, BackupSettings, FileStoreFile, Recording, SessionEvent
 from sync.datasync import marks, pull
 from sync.datasync.registry import APPEND_ONLY, DATASETS
 from sync.datasync.rows import RowCodec, sum_of
@@ -30,6 +32,7 @@ from sync.peer.client import PeerClient
 from sync.peer.connection import PinnedConnection
 
 BATCH = 5000
+LOOK_SECONDS = 0.02
 COUNTERS = struct.Struct("=QQ")  # bytes acknowledged and received, in `struct tcp_info` from byte 120 on
 COUNTERS_AT = 120
 _TEXT = "Chat message number {} of a session like any other: please restart the computer and try again, thank you."
@@ -42,21 +45,60 @@ class CountingConnection(PinnedConnection):
 
     def close(self) -> None:
         """Count, then close."""
-        if self.sock is not None:
-            info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, COUNTERS_AT + COUNTERS.size)
-            self.wire += sum(COUNTERS.unpack_from(info, COUNTERS_AT))
+        self.wire += sum(self._counters())
         super().close()
 
+    def received(self) -> int:
+        """The bytes that have come on the present connection, read or not."""
+        return self._counters()[1]
 
-def pull_data(port: int = 0, profile: str = "") -> dict[str, Any]:
+    def _counters(self) -> tuple[int, int]:
+        if self.sock is None:
+            return 0, 0
+        info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, COUNTERS_AT + COUNTERS.size)
+        sent, received = COUNTERS.unpack_from(info, COUNTERS_AT)
+        return sent, received
+
+
+class _Watch:
+    """Looks how many bytes have come, every few milliseconds."""
+
+    def __init__(self, connection: CountingConnection) -> None:
+        self._connection, self._seen = connection, [(time.monotonic(), 0)]
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def end(self, limit: int) -> tuple[float, float]:
+        """The pace while data came, as multiples of the limit: on the average, and in the worst second."""
+        self._ended.set()
+        self._thread.join()
+        most = self._seen[-1][1]
+        data = [(at, count) for at, count in self._seen if most * 0.01 < count < most * 0.99]
+        (begun, before), (ended, after) = data[0], data[-1]
+        worst = max(
+            after - before for at, before in self._seen for until, after in self._seen if at < until <= at + 1.0
+        )
+        return (after - before) / (ended - begun) / limit, worst / limit
+
+    def _look(self) -> None:
+        while not self._ended.wait(LOOK_SECONDS):
+            with suppress(OSError, ValueError):
+                self._seen.append((time.monotonic(), max(self._connection.received(), self._seen[-1][1])))
+
+
+def pull_data(port: int = 0, profile: str = "", limit: int = 0) -> dict[str, Any]:
     """Pull a data-sync as the worker does, in this process that stays up; seconds, bytes on the wire, its figures.
 
-    `port` is another one than the primary's, of a relay to it (127.0.0.1); a profile is written to `profile`.
+    `port` is another one than the primary's, of a relay to it (127.0.0.1); a profile is written to `profile`; `limit`
+    is the bandwidth limit in bytes a second.
     """
+    _limit(limit)
     client = PeerClient.to_peer(timeout=pull.ANSWER_SECONDS)
     before = client.connection
     client.connection = CountingConnection(before.host, port or before.port, pins=before.pins, limits=before.limits)
     profiler = cProfile.Profile() if profile else None
+    watch = _Watch(client.connection) if limit else None
     with profiler or nullcontext():
         began = time.perf_counter()
         run = pull.pull_data(SyncTrigger.SYNC_NOW, client=client)
@@ -64,12 +106,10 @@ def pull_data(port: int = 0, profile: str = "") -> dict[str, Any]:
     if profiler is not None:
         profiler.dump_stats(profile)
     assert run.status == SyncStatus.SUCCESS, run.message
-    # The last acknowledgement of a closed stream is not counted: what the other side has read by then, it has.
     return {
         "wall": wall,
         "wire": client.connection.wire,
-        "rows": run.rows_done,
-        "blobs": run.blobs_done,
+        "pace": watch.end(limit) if watch is not None else None,
     }
 
 
@@ -181,6 +221,16 @@ def contents() -> dict[str, list[Any]]:
         total = sum_of(RowCodec(dataset, wrap))
         found[dataset.label] = [total.rows, total.digest]
     return found
+
+
+def _limit(limit: int) -> None:
+    BackupSettings.objects.update_or_create(
+        pk=1,
+        defaults={
+            "bandwidth_limit": Decimal(limit) / 1_000_000 if limit else None,
+            "bandwidth_unit": RateUnit.MEGABYTES,
+        },
+    )
 
 
 def _stored(paths: list[Path]) -> Iterator[tuple[Path, blobs.StoredBlob]]:

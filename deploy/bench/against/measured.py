@@ -22,7 +22,7 @@ class Measured:
 
     Processor seconds and memory are of the source and of the backup; one figure alone is of both together. Memory is
     the resident set of the largest process of that side in KiB; `growth` is by how much a process that was there before
-    grew at most.
+    grew at most. `pace` is how fast data came, as a multiple of the limit: on the average, and in the worst second.
     """
 
     wall: float
@@ -30,6 +30,7 @@ class Measured:
     wire: int | None = None
     peak: tuple[int, int] | None = None
     growth: tuple[int, int] | None = None
+    pace: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,8 @@ def of_appliances(source: Processes, backup: Processes, do: Callable[[], dict[st
     backup.begin()
     found = do()
     there, here = source.end(), backup.end()
-    return Measured(found["wall"], (there[0], here[0]), found["wire"], (there[1], here[1]), (there[2], here[2]))
+    cpu, peak, growth = (there[0], here[0]), (there[1], here[1]), (there[2], here[2])
+    return Measured(found["wall"], cpu, found["wire"], peak, growth, found["pace"])
 
 
 def run(command: Sequence[str | Path], sampler: PeakSampler | None = None, **options: Any) -> tuple[float, Used, str]:

@@ -12,6 +12,7 @@ from deploy.bench.against.measured import Measured, Processes
 from deploy.bench.against.network import delayed
 from tests.sync.boxes import KEY, Box
 
+WARMING = 8
 PREAMBLE = "from deploy.bench.against import inside\n"
 
 
@@ -59,7 +60,8 @@ class Pair:
             made = self.primary.establish(self.backup)
             if "error" in made:
                 raise SystemExit(f"No relationship: {made}")
-            self.backup.do("pull_data()")
+            for _ in range(WARMING):  # what each web process does once, it has done: probes see to it in real life
+                self.backup.do("pull_data()")
         except BaseException:
             self.__exit__()
             raise
@@ -69,10 +71,10 @@ class Pair:
         self.primary.close()
         self.backup.close()
 
-    def pull(self, delay: float = 0.0, profile: Path | None = None) -> Measured:
-        """One data-sync over a line that delays for so many seconds each way."""
+    def pull(self, delay: float = 0.0, profile: Path | None = None, limit: int = 0) -> Measured:
+        """One data-sync over a line that delays for so many seconds each way, with this limit in bytes a second."""
         with delayed(self.primary.address, self.primary.port, delay) as port:
-            call = f"pull_data({port}, {str(profile) if profile else ''!r})"
+            call = f"pull_data({port}, {str(profile) if profile else ''!r}, {limit})"
             return measured.of_appliances(self._source, self._target, lambda: self.backup.do(call))
 
     def wipe_backup(self, *, keep_files: bool = True) -> None:

@@ -21,9 +21,10 @@ class Target:
 
     name: str
     case: str
-    figure: str  # "wall" (s), "wire" (bytes), "growth" (MiB)
+    figure: str  # "wall" (s), "wire" (bytes), "growth" (MiB), "mean" and "worst" pace (multiples of the limit)
     at_most: float
     rival: str = ""
+    at_least: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Verdict:
     @property
     def is_met(self) -> bool:
         """Whether our figure is within the bound."""
-        return self.reached <= self.target.at_most
+        return self.target.at_least <= self.reached <= self.target.at_most
 
 
 @dataclass
@@ -86,6 +87,13 @@ class Results:
                 "" if who == OURS else _number(self.ratio(case, "wire", who), 2),
             )
 
+    def paces_of(self, case: str) -> Iterator[str]:
+        """How well each contestant of a case kept to its limit."""
+        for who in self.runs[case]:
+            mean, worst = self.median(case, who, "mean"), self.median(case, who, "worst")
+            if mean is not None:
+                yield f"  {who}: {_number(mean)} of the limit on the average, {_number(worst)} in the worst second"
+
     def _mib(self, case: str, who: str, figure: str) -> float | None:
         kib = self.median(case, who, figure)
         return None if kib is None else kib / MIB
@@ -112,6 +120,8 @@ _FIGURES: dict[str, Callable[[Measured], float | None]] = {
     "peak source": _both("peak", 0),
     "peak backup": _both("peak", 1),
     "growth": _growth,
+    "mean": _both("pace", 0),
+    "worst": _both("pace", 1),
 }
 
 
@@ -121,6 +131,7 @@ def lines_of_verdicts(results: Results, targets: tuple[Target, ...]) -> Iterator
     for verdict in verdicts:
         target = verdict.target
         bound = f"<= {target.at_most:g} x {target.rival}" if target.rival else f"<= {target.at_most:g}{_unit(target)}"
+        bound += f", >= {target.at_least:g}" if target.at_least else ""
         yield (
             f"{target.name:4} {target.case:34} {target.figure:7} {bound:32} {_number(verdict.reached, 3):>9}  "
             f"{'met' if verdict.is_met else 'MISSED'}"
@@ -129,7 +140,7 @@ def lines_of_verdicts(results: Results, targets: tuple[Target, ...]) -> Iterator
 
 
 def _unit(target: Target) -> str:
-    return {"wall": " s", "wire": " bytes", "growth": " MiB"}[target.figure]
+    return {"wall": " s", "wire": " bytes", "growth": " MiB", "mean": " x limit", "worst": " x limit"}[target.figure]
 
 
 def _row(*cells: str) -> str:
