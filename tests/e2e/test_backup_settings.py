@@ -22,7 +22,7 @@ def acknowledged(backup: LiveAppliance) -> list[float | None]:
 
 
 def test_times_are_drawn_while_they_are_typed_and_hold_on_both_appliances(browser: Browser, folder: Path) -> None:
-    with established_pair(folder / "settings", port=9783) as pair:
+    with established_pair(folder / "settings", port=9853) as pair:
         backup = Console.of(browser, pair.site2)
         backup.log_in()
         backup.failover()

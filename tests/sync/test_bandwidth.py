@@ -17,6 +17,8 @@ from tests.sync.datasync.test_over_the_wire import PULL
 
 MEGABYTE = 1_000_000
 PIECE = 16 * 1024
+FILLED_SECONDS = 1.0  # until the buffers of the relay and of the kernels are full, which they are at once
+RECEIVE_BUFFER = 256 * 1024  # the kernel of the backup takes so much ahead of its reader, at once after a stall
 RECORDING = "import os; from tests.sync.datasync import world; world.recording('r', os.urandom({size}))"
 
 
@@ -89,9 +91,9 @@ def pulled(backup: Box) -> tuple[float, float]:
 
 
 def stretch(relay: Relay, since: float) -> tuple[float, float]:
-    """The first and the last moment at which files travelled: what is larger than any question."""
+    """From when to when files travelled (what is larger than any question) at the rate at which they were read."""
     moments = [at for at, count in relay.passed if at >= since and count > 4096]
-    return moments[0], moments[-1]
+    return moments[0] + FILLED_SECONDS, moments[-1]
 
 
 @pytest.mark.slow
@@ -99,13 +101,13 @@ def test_a_data_sync_keeps_to_the_limit_down_and_up(line: tuple[Box, Box, Relay]
     primary, backup, relay = line
     backup.run("from appliances.models import BackupSettings; BackupSettings.load().save()")
     limit(backup, 8, "Mbit/s")
-    primary.run(RECORDING.format(size=5 * MEGABYTE))
+    primary.run(RECORDING.format(size=6 * MEGABYTE))
     began, _ = pulled(backup)
     first, last = stretch(relay, began)
     down = relay.rate(first, last)
     assert 0.85 * MEGABYTE <= down <= 1.15 * MEGABYTE
-    worst = relay.worst(first + 0.5, last)  # the buffers of relay and kernel are full by then
-    assert worst <= 1.15 * MEGABYTE
+    worst = relay.worst(first, last)
+    assert worst <= 1.15 * MEGABYTE + RECEIVE_BUFFER
 
     backup.run(RECORDING.format(size=4 * MEGABYTE))
     began, _ = pulled(backup)
@@ -122,11 +124,11 @@ def test_a_changed_limit_takes_effect_within_two_seconds_and_probes_are_never_he
     primary, backup, relay = line
     backup.run("from appliances.models import BackupSettings; BackupSettings.load().save()")
     limit(backup, 500, "kB/s")
-    primary.run(RECORDING.format(size=12 * MEGABYTE))
+    primary.run(RECORDING.format(size=14 * MEGABYTE))
     running = threading.Thread(target=pulled, args=(backup,))
     began = time.monotonic()
     running.start()
-    time.sleep(4.0)
+    time.sleep(6.0)
     limit(backup, 2)
     changed = time.monotonic()
     slowest = 0.0
@@ -141,7 +143,7 @@ def test_a_changed_limit_takes_effect_within_two_seconds_and_probes_are_never_he
     ended = time.monotonic()
 
     first, last = stretch(relay, began)
-    before, after = relay.rate(first + 0.2, changed), relay.rate(changed + 2.0, freed)
+    before, after = relay.rate(first, changed), relay.rate(changed + 2.0, freed)
     assert 0.85 * 0.5 * MEGABYTE <= before <= 1.15 * 0.5 * MEGABYTE
     assert 0.85 * 2 * MEGABYTE <= after <= 1.15 * 2 * MEGABYTE
     assert last - freed < 2.5  # what was left came at once
