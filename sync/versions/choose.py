@@ -6,9 +6,10 @@ one that is in force: the primary's, be that the peer or this appliance. What is
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliances import selectors
 from appliances.choices import BackupReason, Role, Severity, State
@@ -30,6 +31,7 @@ class Comparison:
     """Two versions and what differs. `is_here`: the version in force is this appliance's own.
 
     `mine_name` and `theirs_name` say whose they are; `refusal` why nothing can be chosen now, empty if it can.
+    `apart_since` is when the two were equal last, where that is known.
     """
 
     mine: Version
@@ -40,6 +42,7 @@ class Comparison:
     is_here: bool
     refusal: str
     found: tuple[Difference, ...]
+    apart_since: dt.datetime | None = None
 
     @property
     def stamp(self) -> str:
@@ -64,7 +67,9 @@ def present() -> Comparison:
         refusal = "There is nothing to decide: this appliance does not wait for a decision."
     elif theirs.header.state != State.P_ACTIVE:
         refusal = f"{_peer_name()} does not serve as primary now. Settle the roles on the Failover page first."
-    return _comparison(mine.version, theirs, (_own_name(), _peer_name()), is_here=False, refusal=refusal)
+    it = _comparison(mine.version, theirs, (_own_name(), _peer_name()), is_here=False, refusal=refusal)
+    pair = selectors.relationship()
+    return replace(it, apart_since=pair.last_pulled_at if pair and mine.header.state == State.P_SUPERSEDED else None)
 
 
 def of_backup(backup: ConfigurationBackup) -> Comparison:

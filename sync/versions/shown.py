@@ -45,12 +45,17 @@ class Line:
 
 @dataclass(frozen=True)
 class ShownDifference:
-    """One thing that differs, for a page."""
+    """One thing that differs, for a page.
+
+    `was_on_both`: of one that is on one side alone, whether it was there before the two went apart, so that it was
+    removed from the other; None where that is not known.
+    """
 
     difference: Difference
     kind: str
     name: str
     lines: tuple[Line, ...]
+    was_on_both: bool | None = None
 
     @property
     def key(self) -> str:
@@ -73,10 +78,10 @@ class ShownDifference:
         return not self.is_only_mine and not self.is_only_theirs
 
 
-def shown(found: Iterable[Difference]) -> list[ShownDifference]:
-    """The differences as a page shows them, in the order given."""
+def shown(found: Iterable[Difference], apart_since: dt.datetime | None = None) -> list[ShownDifference]:
+    """The differences as a page shows them, in the order given; both sides were equal at `apart_since`, if known."""
     names = dict(_permission_names())
-    return [_shown(difference, names) for difference in found]
+    return [_shown(difference, names, apart_since) for difference in found]
 
 
 def name_of(difference: Difference) -> str:
@@ -85,7 +90,7 @@ def name_of(difference: Difference) -> str:
     return kind if difference.kind.is_single else f"{kind} {difference.thing.name}"
 
 
-def _shown(difference: Difference, names: dict[str, str]) -> ShownDifference:
+def _shown(difference: Difference, names: dict[str, str], apart_since: dt.datetime | None) -> ShownDifference:
     kind = difference.kind
     title = capfirst(str(kind.dataset.model._meta.verbose_name))
     mine, theirs = difference.mine, difference.theirs
@@ -97,7 +102,10 @@ def _shown(difference: Difference, names: dict[str, str]) -> ShownDifference:
             for name in _telling(kind, difference.thing)
             if (line := _line(kind, name, mine, theirs, names)) is not None
         ]
-    return ShownDifference(difference, title, "" if kind.is_single else difference.thing.name, tuple(lines))
+    born = difference.thing.born
+    was_on_both = None if born is None or apart_since is None else born <= apart_since
+    name = "" if kind.is_single else difference.thing.name
+    return ShownDifference(difference, title, name, tuple(lines), was_on_both)
 
 
 def _telling(kind: Kind, thing: Thing) -> list[str]:

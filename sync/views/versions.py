@@ -143,7 +143,7 @@ def _picked(request: HttpRequest, it: Comparison) -> frozenset[str] | None:
 
 
 def _page(request: HttpRequest, it: Comparison, row: ConfigurationBackup | None) -> HttpResponse:
-    items = shown.shown(it.found[:SHOWN])
+    items = shown.shown(it.found[:SHOWN], it.apart_since)
     posted = {key.removeprefix(PICK): str(value) for key, value in request.POST.items() if key.startswith(PICK)}
     default = THEIRS if row is not None else ""
     context: dict[str, Any] = {

@@ -43,7 +43,7 @@ SETTINGS = {
 @pytest.fixture
 def pair(folder: Path) -> Iterator[LivePair]:
     """site1 is primary, site2 its backup."""
-    with established_pair(folder / "return", port=9783) as pair:
+    with established_pair(folder / "return", port=9893) as pair:
         yield pair
 
 

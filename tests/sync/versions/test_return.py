@@ -56,6 +56,12 @@ from sync.versions import choose, shown
 it = choose.present()
 result = {shown.name_of(d): [f.name for f in d.fields] for d in it.found}
 """
+WENT = """
+from sync.versions import choose, shown
+it = choose.present()
+found = shown.shown(it.found, it.apart_since)
+result = {item.name: item.was_on_both for item in found if not item.is_on_both and item.was_on_both is not None}
+"""
 REJOIN = """
 from sync.versions import choose, shown
 it = choose.present()
@@ -144,6 +150,7 @@ def test_it_waits_and_both_know_how_much_differs(diverged: tuple[Box, Box]) -> N
         "Email configuration": ["sealed_password"],
         "File price list.pdf": [],
     }
+    assert old.run(WENT) == {"bert": True, "mia": False, "mia2": False, "price list.pdf": False, "theo": False}
     new.run(LOOK)
     said = new.run("from sync.overview import now; result = [p.sentence for p in now().problems]")
     assert any("differ in 9 objects" in sentence for sentence in said)
