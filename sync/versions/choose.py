@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from appliances import selectors
 from appliances.choices import BackupReason, Role, Severity, State
-from sync import history, journal, role_changes
+from sync import history, journal, probes, role_changes
 from sync.datasync import backups
 from sync.errors import ChangeRefused, SyncRefused
 from sync.models import ConfigurationBackup
@@ -68,8 +68,10 @@ def present() -> Comparison:
     elif theirs.header.state != State.P_ACTIVE:
         refusal = f"{_peer_name()} does not serve as primary now. Settle the roles on the Failover page first."
     it = _comparison(mine.version, theirs, (_own_name(), _peer_name()), is_here=False, refusal=refusal)
-    pair = selectors.relationship()
-    return replace(it, apart_since=pair.last_pulled_at if pair and mine.header.state == State.P_SUPERSEDED else None)
+    said = probes.latest_status()
+    if mine.header.state != State.P_SUPERSEDED or said is None or said.last_sync_at is None:
+        return it
+    return replace(it, apart_since=dt.datetime.fromtimestamp(said.last_sync_at, dt.UTC))
 
 
 def of_backup(backup: ConfigurationBackup) -> Comparison:

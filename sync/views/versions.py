@@ -209,8 +209,12 @@ def _steps(it: Comparison, count: int, row: ConfigurationBackup | None) -> list[
     taking = Step(
         f"{primary} takes over {objects}", "As one change: wholly, or not at all. It goes on serving.", "todo"
     )
+    keeping = Step("Both versions are kept", "As configuration backups; each object can be restored later.", "todo")
+    if not count:
+        kept = f"The version of {it.mine_name} is kept"
+        keeping = Step(kept, "As a configuration backup; each object can be restored later.", "todo")
     return [
-        Step("Both versions are kept", "As configuration backups; each object can be restored later.", "todo"),
+        keeping,
         *([taking] if count else []),
         Step(f"{it.mine_name} becomes Backup", f"{primary} stays primary.", "todo"),
         Step("A data-sync starts", "Then both hold the same. Sessions, logs and recordings of both are kept.", "todo"),
