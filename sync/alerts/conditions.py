@@ -196,7 +196,7 @@ CONDITIONS = (
     Condition(NO_TEST_IP, BOTH, SOON, _no_test_ip, frozenset({CUT_OFF})),
     Condition(TOOK_OVER, PRIMARY, Hold(begins=0), _took_over, frozenset({PRIMARY_SILENT, CUT_OFF})),
     Condition("backup_off", BACKUP, SOON, _backup_off),
-    Condition("unwell", BOTH, SURE, _unwell),
+    Condition("unwell", BOTH, Hold(begins=20), _unwell),  # a web server that starts takes some seconds
     Condition("by_name", BACKUP, SOON, _by_name),
     Condition("not_pulled", PRIMARY, SOON, _not_pulled),
     Condition("shared_ip_off", BOTH, SURE, _shared_ip_off),

@@ -225,19 +225,30 @@ def another_build(pair: LivePair, post: Post, folder: Path) -> None:
 
 
 def a_take_over(pair: LivePair, post: Post, folder: Path) -> None:
-    """Conditions 10 and 11: the count-down, the take-over, and the end when the old primary is the backup."""
+    """Conditions 10 and 11: the count-down, the take-over, and the end when the old primary is the backup.
+
+    The old primary has settings that the backup lacks, so that it waits for a choice.
+    """
     wishes(pair.site2, enable_automatic_failover=True)
     status = "SELECT status FROM sync_peerview"
     wait_for(
         "the primary keeps to the timeout",
         lambda: f'"acknowledged_timeout": {TIMEOUT}.0' in pair.site2.rows(status)[0][0],
     )
+    shell(pair.site1, "from appliances.models import Site; Site.objects.update(name='Newer than the data-sync')")
     pair.site1.kill()
     post.wait_for(f"[site2.example.com] site2.example.com became primary because localhost was silent for {TIMEOUT} s")
     count_down = [subject for subject in post.subjects if "localhost does not answer: take-over in" in subject]
     assert 2 <= len(count_down) <= 4
     assert len(set(count_down)) == len(count_down)
     pair.site1.start()
-    wait_for("the old primary rejoins", lambda: pair.site1.says_healthy() and pair.site1.role() == "backup", 60)
+    waits = "[localhost] localhost was superseded by site2.example.com and waits for your choice"
+    post.wait_for(waits)
+    assert "shows which settings differ" in post.text_of(waits)
+    chosen = pair.site1.manage("become_backup", "--yes")
+    assert chosen.returncode == 0, chosen.stderr
     assert pair.site1.manage("sync_now").returncode == 0
-    post.wait_for(f"[site2.example.com] {WELL}localhost is the backup of site2.example.com")
+    post.wait_for(
+        f"[localhost] {WELL}localhost is backup",
+        f"[site2.example.com] {WELL}localhost is the backup of site2.example.com",
+    )

@@ -160,8 +160,8 @@ CASES = (
         wishes(enable_backup_operations=True),
         "Backup operations are disabled",
     ),
-    Case("unwell", pair.backup, healthy(False), healthy(True), "This backup is malfunctioning"),
-    Case("unwell", primary, healthy(False), healthy(True), "This primary is malfunctioning"),
+    Case("unwell", pair.backup, healthy(False), healthy(True), "This backup is malfunctioning", 25),
+    Case("unwell", primary, healthy(False), healthy(True), "This primary is malfunctioning", 25),
     Case(
         "by_name",
         pair.backup,

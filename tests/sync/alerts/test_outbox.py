@@ -90,6 +90,19 @@ def test_a_mail_server_that_is_away_is_tried_again_later_and_the_order_is_kept()
     assert second.sent_at is not None
 
 
+def test_a_mail_server_that_is_down_keeps_the_mails_waiting() -> None:
+    with smtp.running() as (_, port):
+        configure(port)
+    write("a", "b")
+    for attempt in (1, 2, 3):
+        hours_later()
+        tasks.send_mail.apply()
+        first, second = AlertMail.objects.all()
+        assert (first.attempts, first.sent_at, second.attempts) == (attempt, None, 0)
+        assert first.next_try_at is not None
+        assert first.next_try_at > timezone.now() + dt.timedelta(seconds=50)
+
+
 def test_a_mail_that_no_server_takes_for_two_days_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
     with smtp.running(refuse=1000) as (mailbox, port), caplog.at_level(logging.WARNING, logger="sync.alerts.outbox"):
         configure(port)
