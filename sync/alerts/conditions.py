@@ -50,13 +50,13 @@ def _product_mismatch(it: Sight) -> str | None:
 def _primary_silent(it: Sight) -> str | None:
     if it.known.view.outcome != ProbeOutcome.SILENT:
         return "" if it.known.peer_answers or it.known.view.outcome else None
-    if it.is_silent and it.is_hearing:
+    if it.is_silent and it.is_surely_hearing:
         return it.known.view.detail or "No answer."
     return "" if it.is_deaf else None
 
 
 def _cut_off(it: Sight) -> str | None:
-    if it.known.peer_answers or it.is_hearing:
+    if it.known.peer_answers or it.known.view.outcome == ProbeOutcome.REFUSED:
         return ""
     if it.is_silent and it.is_deaf:
         return f"{it.known.view.detail} No answer from {', '.join(it.test_ips)} either."
@@ -142,6 +142,8 @@ def _not_serving(it: Sight) -> str | None:
         return None
     if not it.known.health.is_healthy:
         return it.known.health.message
+    if it.address_trouble:
+        return it.address_trouble
     return "The peer has not confirmed that no other appliance is primary."
 
 

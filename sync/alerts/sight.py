@@ -10,12 +10,13 @@ from appliances import shared_ips
 from appliances.choices import ProbeOutcome, Role, State, SyncStatus
 from appliances.models import FailoverRelationship
 from sync import journal, overview, probes
-from sync.models import StatusEvent, SyncRun
+from sync.models import RoleJournal, StatusEvent, SyncRun
 from sync.overview import Overview
 from sync.rules.due import pull_threshold
 from sync.rules.takeover import TEST_ROUNDS
 
 TAKEOVER_EVENT = "role.20"
+ADDRESS_EVENT = "role.5"
 TAKEOVER_KEPT = dt.timedelta(days=7)
 FAILED_RUNS = 3  # in a row: one that failed is tried again, and its reason has often gone by then
 
@@ -65,6 +66,11 @@ class Sight:
         """Whether a test IP answered in the latest round, or none is configured."""
         return not self.test_ips or self.known.view.test_rounds[-1:] == [True]
 
+    @property
+    def is_surely_hearing(self) -> bool:
+        """Whether a test IP has answered in several rounds, or none is configured."""
+        return not self.test_ips or self.known.view.test_rounds[-TEST_ROUNDS:] == [True] * TEST_ROUNDS
+
     @cached_property
     def shared_ips(self) -> tuple[shared_ips.SharedAddress, ...]:
         """The shared IPs ticked on this appliance, as they are on its interfaces now."""
@@ -88,6 +94,12 @@ class Sight:
         """Whether no backup has pulled data since this appliance took over."""
         at, pulled = self.taken_over_at, self.relationship.last_pulled_at
         return self.role == Role.PRIMARY and at is not None and (pulled is None or pulled < at)
+
+    @property
+    def address_trouble(self) -> str:
+        """That somebody else answers at a shared IP (row 5), as told since the role state changed, or empty."""
+        events = StatusEvent.objects.filter(event=ADDRESS_EVENT, at__gte=RoleJournal.load().changed_at)
+        return events.order_by("-at").values_list("sentence", flat=True).first() or ""
 
     @cached_property
     def pull_threshold(self) -> dt.timedelta:

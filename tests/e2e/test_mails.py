@@ -207,7 +207,7 @@ def a_backup_that_is_cut_off(pair: LivePair, post: Post, folder: Path) -> None:
     with stopped(pair.site1):
         wishes(pair.site2, connectivity_test_ips=NOWHERE)
         post.wait_for("[site2.example.com] Neither the primary localhost nor any test IP answers")
-        wishes(pair.site2, connectivity_test_ips="127.0.0.1")
+    wishes(pair.site2, connectivity_test_ips="127.0.0.1")
     post.wait_for(f"[site2.example.com] {WELL}the primary localhost and a test IP answer")
 
 

@@ -207,7 +207,7 @@ def kept_lines(case: Case, mail: AlertMail) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.code} {number}" for number, case in enumerate(CASES)])
 def test_each_is_mailed_once_and_once_when_it_is_over(case: Case) -> None:
-    world = World()
+    world = World(is_healthy=case.code != "unwell")
     case.before()
     assert world.events(400) == [], "nothing is told of a good pair"
     case.bad()
@@ -233,10 +233,10 @@ def test_each_is_mailed_once_and_once_when_it_is_over(case: Case) -> None:
 def test_what_comes_and_goes_within_a_second_is_not_mailed(case: Case) -> None:
     if case.code in ("primary_silent", "took_over"):
         return  # three silent looks in a row have passed by then; a take-over is no passing thing
-    world = World()
+    world = World(is_healthy=case.code != "unwell")
     case.before()
     world.wait(20)
-    for _ in range(20):
+    for _ in range(6):
         case.bad()
         assert world.events(1) == []
         case.good()
@@ -253,7 +253,9 @@ def test_with_a_cut_line_only_that_is_told_and_not_the_silence_too() -> None:
     assert world.events(2) == []
     cut_off()
     assert world.events(5) == ["cut_off.begun"]
-    PeerView.objects.update(test_rounds=[True])
+    PeerView.objects.update(test_rounds=[False, True, True])
+    assert world.events(30) == [], "the line is back, and the primary has not been asked yet"
+    PeerView.objects.update(test_rounds=[True, True, True])
     assert world.events(30) == ["primary_silent.begun"], "it takes the place of the other"
     answers()
     assert world.events(30) == ["primary_silent.ended"]
@@ -289,7 +291,7 @@ def test_nothing_is_told_during_a_planned_swap() -> None:
     pair.swapping()
     PeerView.objects.update(same_role_polls=5)
     health.write(Health(False, "Busy."))
-    assert World().events(400) == []
+    assert World(is_healthy=False).events(400) == []
 
 
 def test_a_relationship_that_was_left_ends_its_episodes_without_a_word() -> None:
@@ -313,6 +315,16 @@ def test_the_threshold_is_that_of_the_primary() -> None:
     [mail] = world.wait(15)
     assert "No backup has pulled data for 6 min" in mail.subject
     assert "You are told after 5 min" in " ".join(mail.text.split())
+
+
+def test_who_has_the_shared_ip_is_told_where_that_keeps_a_primary_from_serving() -> None:
+    world = World()
+    primary()
+    in_state(State.P_UNCONFIRMED, 100)()
+    history.record("role.5", "The shared IP address is in use by 02:00:5e:00:53:07.")
+    [mail] = world.wait(15)
+    assert mail.event == "not_serving.begun"
+    assert "The shared IP address is in use by 02:00:5e:00:53:07." in " ".join(mail.text.split())
 
 
 def test_a_new_primary_does_not_complain_of_the_time_when_it_was_backup() -> None:

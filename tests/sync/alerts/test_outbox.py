@@ -7,6 +7,7 @@ import logging
 
 import pytest
 from django.utils import timezone
+from pytest_django import Settings
 
 from appliances.choices import EstablishStep, State
 from appliances.models import EmailConfiguration
@@ -90,7 +91,8 @@ def test_a_mail_server_that_is_away_is_tried_again_later_and_the_order_is_kept()
     assert second.sent_at is not None
 
 
-def test_a_mail_server_that_is_down_keeps_the_mails_waiting() -> None:
+def test_a_mail_server_that_is_down_keeps_the_mails_waiting(settings: Settings) -> None:
+    settings.ALLOW_LOOPBACK_TARGETS = True
     with smtp.running() as (_, port):
         configure(port)
     write("a", "b")
