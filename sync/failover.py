@@ -110,7 +110,8 @@ def _watch_myself(pulse: Pulse, state: RoleState, times: timing.Timing, stood_st
         return
     pulse.attempt = None
     view = PeerView.load()
-    peer = max(view.answered_boottime or 0.0, view.heard_boottime or 0.0)
+    # Own questions alone count, from when they were sent: a message that arrives may have been sent long ago.
+    peer = view.answered_boottime or 0.0
     heard = max(peer, view.tests.get("answered") or 0.0)
     if stood_still >= times.lifetime:
         act.deliver(e.LeaseRanOut(f"This appliance stood still for {stood_still:.0f} s."))

@@ -11,7 +11,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from appliances import selectors, shared_ips
-from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, Role, State
+from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, Role
 from appliances.models import SupportSession
 from sync import history, journal
 from sync.errors import ChangeRefused, PeerError
@@ -20,9 +20,9 @@ from sync.peer import messages
 from sync.peer.client import PeerClient
 from sync.role_changes.record import deliver_or_refuse, look, running
 from sync.rules import events as e
-from sync.rules.conflict import Choice, Evidence, decide
+from sync.rules.conflict import Choice, Evidence, decide, is_conflict
 from sync.rules.due import PROBE_TOTAL_SECONDS
-from sync.rules.facts import Header, RoleState, ballot, header_of
+from sync.rules.facts import Header, ballot, header_of
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,6 @@ def _addresses(name: str) -> set[str]:
         return {str(entry[4][0]) for entry in socket.getaddrinfo(name, None)}
     except OSError:
         return set()
-
-
-def is_conflict(state: RoleState, peer: Header) -> bool:
-    """Whether the two have one role, or neither serves: a superseded primary beside a backup."""
-    if state.role == Role.NONE:
-        return False
-    states = (state.state, peer.state)
-    is_deserted = State.P_SUPERSEDED in states and Role.BACKUP in (state.role, peer.role)
-    return state.role == peer.role or is_deserted
 
 
 def answer_evidence(message: messages.EvidenceRequest) -> messages.EvidenceReply:
@@ -144,7 +135,8 @@ def fix(requested_by: str) -> RoleChange:
     else:
         if state.role == Role.PRIMARY:
             outcome = deliver_or_refuse(e.BecomeBackup(it.peer_header, without_peer=False), evidence=evidence)
-        _ask(messages.Promote(header_of(journal.read()), term, reason))
+        if outcome is None or not outcome.is_refused:  # else this one is not backup: nobody is promoted beside it
+            _ask(messages.Promote(header_of(journal.read()), term, reason))
     if outcome is not None and outcome.is_refused:
         raise ChangeRefused(outcome.refusal, remedy="Press Fix This Error again.")
     history.record("role_change.fixed", f"Fix This Error: {it.choice.sentence}", evidence=evidence)

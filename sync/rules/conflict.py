@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sync.rules.facts import Head
+from appliances.choices import Role, State
+from sync.rules.facts import Head, Header, RoleState
 
 INITIALISED = "initialised"
 
@@ -55,6 +56,14 @@ _CRITERIA: tuple[tuple[str, str], ...] = (
     ("newest_session", "the newest session began there"),
     ("is_normal_primary", "it is the normal primary"),
 )
+
+
+def is_conflict(state: RoleState, peer: Header) -> bool:
+    """Whether the two have one role, or neither serves: a superseded primary beside a backup."""
+    if state.role == Role.NONE:
+        return False
+    is_deserted = State.P_SUPERSEDED in (state.state, peer.state) and Role.BACKUP in (state.role, peer.role)
+    return state.role == peer.role or is_deserted
 
 
 def decide(one: Evidence, other: Evidence) -> Choice:

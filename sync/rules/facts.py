@@ -61,6 +61,15 @@ class RoleState:
         return self.state in WRITABLE_STATES
 
     @property
+    def may_hold_address(self) -> bool:
+        """Whether the shared IP address may be present here.
+
+        Whatever moves the address compares this with what is there, again and again: a state that does not allow it
+        loses it at once (before a grant is sent), or with the end of its lifetime where nobody is left to take it away.
+        """
+        return self.state in ADDRESS_STATES
+
+    @property
     def is_writable(self) -> bool:
         """Whether settings may be changed here."""
         return self.state in WRITABLE_STATES
@@ -84,6 +93,7 @@ class Header:
         return role_of(self.state)
 
 
+ADDRESS_STATES = frozenset({State.P_ACTIVE, State.P_DRAINING})
 WRITABLE_STATES = frozenset({State.NONE, State.P_ACTIVE})
 PRIMARY_STATES = frozenset({State.P_UNCONFIRMED, State.P_ACTIVE, State.P_DRAINING, State.P_SUPERSEDED})
 BACKUP_STATES = frozenset({State.B_IDLE, State.B_SYNCING, State.B_READY, State.B_YIELDED, State.B_PROMOTING})

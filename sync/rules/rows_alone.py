@@ -278,6 +278,7 @@ ALONE: tuple[Edge, ...] = (
         "The peer became backup and handed the primary role to this appliance.",
         do.promote_told,
         (
+            (lambda _, ev: ev.header.state in BACKUP_STATES, "The peer is not backup."),
             (lambda s, ev: ev.new_term > s.term, "A term as high is known here already."),
             (lambda s, ev: ev.new_term % 2 == s.parity, "That term belongs to the other appliance."),
         ),

@@ -46,6 +46,22 @@ SEEN: tuple[Edge, ...] = (
         ends=ChangeStatus.COMPLETED,
     ),
     Edge(
+        "11 void",
+        frozenset({State.B_YIELDED}),
+        e.PeerSeen,
+        State.B_IDLE,
+        "The peer knows a newer term and can take the role of this swap no more: both appliances are backup.",
+        do.drop_operation(State.B_IDLE),
+        (
+            do.IS_CURRENT,
+            do.IS_PEER_BACKUP,
+            (lambda _, ev: ev.header.op is None, "The peer still holds an operation."),
+            (lambda s, ev: s.op is not None and ev.header.term >= s.op.new_term, "The peer can take the role."),
+        ),
+        Severity.ERROR,
+        ends=ChangeStatus.CANCELLED,
+    ),
+    Edge(
         "15",
         SWAPPING_BACKUP,
         e.PeerSeen,

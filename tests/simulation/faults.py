@@ -13,6 +13,7 @@ from sync.rules.effects import SendGrant
 from sync.rules.facts import Head, RoleState
 from sync.rules.snapshot import Refusal, may_apply
 from sync.rules.table import TABLE
+from tests.simulation.configurations import TWO_BACKUPS
 from tests.simulation.node import Rules
 from tests.simulation.search import Configuration, Report, Search
 
@@ -138,6 +139,24 @@ FAULTS: tuple[Fault, ...] = (
         Rules(table=acting("10", e.ReadyReceived, _grant_and_stay)),
         _search(swap=1),
         "I8:",
+    ),
+    Fault(
+        "the shared IP is not dropped before the grant",
+        Rules(drops_address=False),
+        Configuration("fault", {"swap": 1}, heals=False, has_address=True),
+        "I7:",
+    ),
+    Fault(
+        "evidence is not bound to the question",
+        Rules(binds_evidence=False),
+        Configuration("fault", {"fix": 1}, heals=False, begins=TWO_BACKUPS),
+        "the terms grow without end",
+    ),
+    Fault(
+        "a grant that can no longer be taken is repeated for ever",
+        Rules(table=tuple(edge for edge in TABLE if edge.row != "11 void")),
+        _search(heals=True, swap=1, press=1),
+        "I9:",
     ),
     Fault("higher terms are not learned", Rules(learn=_unread_terms), _search(heals=True, promote=1), "I12:"),
     Fault(

@@ -7,28 +7,26 @@ means that the letter is refused, or that nobody waits for it any more; nothing 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
 from appliances.choices import OperationKind, Role, State
 from sync.rules import events as e
 from sync.rules.actions import operation_of
 from sync.rules.due import is_unsettled
-from sync.rules.effects import Effect, SendCancel, SendGrant
+from sync.rules.effects import Effect
 from sync.rules.facts import BACKUP_STATES, PRIMARY_STATES, Header, ballot, header_of
 from sync.rules.snapshot import SOURCE_STATES, may_serve
 from tests.simulation import letters as m
+from tests.simulation.fixing import Fixing
+from tests.simulation.hands import Step
 from tests.simulation.node import (
     POLLS_COUNTED,
     Change,
-    Delivered,
     Drive,
     Node,
     Press,
-    Rules,
     Stands,
     Violation,
     apply_snapshot,
-    deliver,
     end_change,
     stands,
 )
@@ -36,50 +34,13 @@ from tests.simulation.node import (
 SWAP_OF_PRESS = 9  # the number of the change that a press begins while the pair heals
 
 
-class Step(NamedTuple):
-    """The appliance after a step, and what it sent."""
-
-    node: Node
-    sent: tuple[m.Letter, ...] = ()
-
-
-class Flows:
-    """The flows of an appliance under one set of rules; `rows` collects the rows of the table that were taken.
-
-    Where it `defers`, an effect waits until it is carried out by a move of its own, or is lost in a restart.
-    """
-
-    def __init__(self, rules: Rules, *, defers: bool = False) -> None:
-        self.rules, self._defers = rules, defers
-        self.rows: set[str] = set()
-
-    def deliver(self, node: Node, event: e.Event) -> Delivered:
-        """Let the rules answer an event; its effects are not carried out yet."""
-        return deliver(self.rules, node, event, self.rows)
-
-    def happen(self, node: Node, event: e.Event) -> Step | None:
-        """An event that comes from here: delivered and its effects carried out. None if it changes nothing."""
-        done = self.deliver(node, event)
-        step = self.carry_out(done.node, done.effects)
-        return None if step == Step(node) else step
-
-    def carry_out(self, node: Node, effects: tuple[Effect, ...], *more: m.Letter) -> Step:
-        """What is sent, with the header of this moment; `more` follows. Where effects are deferred, they wait."""
-        waiting = tuple((effect, owed(node)) for effect in effects if is_sent(effect))
-        if self._defers:
-            new = tuple(one for one in waiting if one not in node.pending)
-            return Step(node._replace(pending=node.pending + new), more)
-        return Step(node, tuple(self.letter_of(node, *one) for one in waiting) + more)
-
-    def letter_of(self, node: Node, effect: Effect, acknowledged: int) -> m.Letter:
-        """The letter that an effect sends."""
-        if isinstance(effect, SendCancel):
-            return m.Cancel(1 - node.side, 0, effect.op_id)
-        assert isinstance(effect, SendGrant)
-        return m.Grant(1 - node.side, header_of(node.role), effect.op_id, effect.new_term, acknowledged)
+class Flows(Fixing):
+    """The flows of an appliance under one set of rules."""
 
     def take(self, node: Node, letter: m.Letter) -> Step | None:
         """What a letter does to the appliance that it is for."""
+        if node.role.state == State.NONE:
+            return None  # nobody holds the keys of a pair that is no more
         found: Step | None = getattr(self, f"_{type(letter).__name__}")(node, letter)
         return None if found == Step(node) else found
 
@@ -164,7 +125,8 @@ class Flows:
         press = node.press
         if press is not None and press.question == letter.question:
             node = self._look(node._replace(press=None), press.stands, letter.header)
-            return self._press(node, press, letter.header)
+            proceed = self.propose if press.target == "fix" else self._press
+            return proceed(node, press, letter.header)
         return None
 
     def _look(self, node: Node, asked_in: Stands, header: Header) -> Node:
@@ -172,7 +134,8 @@ class Flows:
         then = replace(node.role, state=asked_in[0], op=asked_in[1])
         node = node._replace(polls=min(node.polls + 1, POLLS_COUNTED) if is_unsettled(then, header) else 0)
         is_current = stands(node.role) == asked_in
-        return self.deliver(node, e.PeerSeen(header, is_current=is_current, same_role_polls=node.polls)).node
+        seen = e.PeerSeen(header, is_current=is_current, same_role_polls=node.polls, auto_resolve=self.auto_resolve)
+        return self.deliver(node, seen).node
 
     def _press(self, node: Node, press: Press, header: Header) -> Step:
         """As `role_changes.request` goes on once the peer has answered."""
@@ -320,13 +283,3 @@ def _mirror(node: Node, change: Change) -> Node | None:
     if node.change is not None:
         return node if node.change.number == change.number else None
     return None if node.ended >> change.number & 1 else node._replace(change=change)
-
-
-def owed(node: Node) -> int:
-    """The settings that whoever is granted the role must hold: all, if a final data-sync was wanted."""
-    return node.settings if node.op is not None and node.op.want_final_sync else 0
-
-
-def is_sent(effect: Effect) -> bool:
-    """Whether an effect sends something."""
-    return isinstance(effect, SendGrant | SendCancel)

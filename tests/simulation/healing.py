@@ -1,4 +1,4 @@
-"""Does the pair find back? From any state, with the network healed and at most one press of a button (I9, I12).
+"""Does the pair find back? From any state, with the network healed and at most one press of Fix This Error (I9, I12).
 
 Every process has ended and no letter is left; the appliances take their turns, with the real rules of what is due.
 """
@@ -12,7 +12,8 @@ from sync.rules import due
 from sync.rules import events as e
 from sync.rules.facts import PRIMARY_STATES, Observation
 from tests.simulation import moves
-from tests.simulation.flows import Flows, Step
+from tests.simulation.flows import Flows
+from tests.simulation.hands import Step
 from tests.simulation.letters import Letter, Pull
 from tests.simulation.node import Node, Violation, end_change, forget
 
@@ -44,7 +45,7 @@ class Healing:
 
     def _problem(self, a: Node, b: Node) -> str:
         after = self._settle([a, b])
-        if is_good(after):
+        if self._is_good(after):
             return ""
         if after[0].role.is_serving and after[1].role.is_serving:
             return f"I12: both appliances serve although they have met: {told(after)}"
@@ -56,16 +57,19 @@ class Healing:
         if has_owner and not any(node.role.state == State.P_ACTIVE for node in after):
             return f"I12: the owner of the highest term does not serve by itself: {told(after)}"
         for side in (0, 1):
-            for target in ("primary", "backup"):
-                if is_good(self._settle(self._press(list(after), side, target))):
-                    return ""
-        return f"I9: no single press of a button helps: {told(after)}"
+            fixed = self._settle(self._fix(list(after), side))
+            if not self._is_good(fixed):
+                return (
+                    f"I9: Fix This Error, pressed on {'AB'[side]}, does not help: {told(fixed)}, before: {told(after)}"
+                )
+        return ""
 
-    def _press(self, pair: Pair, side: int, target: str) -> Pair:
-        has_it = State.P_ACTIVE if target == "primary" else State.B_IDLE
-        if pair[side].role.state != has_it:
-            self._do(pair, side, moves.press(pair[side], target, 0, may_swap=True))
+    def _fix(self, pair: Pair, side: int) -> Pair:
+        self._do(pair, side, moves.press(pair[side], "fix", 0))
         return pair
+
+    def _is_good(self, pair: Pair) -> bool:
+        return is_good(pair) and pair == [self._flows.reconcile(node) for node in pair]
 
     def _settle(self, pair: Pair) -> Pair:
         for _ in range(ROUNDS):
@@ -80,6 +84,7 @@ class Healing:
         self._do(pair, side, moves.ask(pair[side], 99))
         if pair[side].role.state == State.B_PROMOTING:  # the guard does not hold any more: the peer answers
             self._do(pair, side, self._flows.happen(pair[side], e.TakeoverAborted("the peer answers")))
+        pair[side] = self._flows.reconcile(pair[side])
         seen = _observe(pair, side)
         for event in due.events_due(seen):
             self._do(pair, side, self._flows.happen(pair[side], event))

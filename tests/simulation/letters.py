@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sync.rules.conflict import Evidence
 from sync.rules.facts import Head, Header
 
 OpId = tuple[int, int]
@@ -126,6 +127,36 @@ class Demoted(Letter):
 
     header: Header
     new_term: int
+
+
+@dataclass(frozen=True)
+class Promote(Letter):
+    """Be primary: the sender has become backup."""
+
+    header: Header
+    new_term: int
+
+
+@dataclass(frozen=True)
+class EvidenceRequest(Letter):
+    """What speaks for you as primary?"""
+
+    question: Question
+    header: Header
+
+
+@dataclass(frozen=True)
+class EvidenceReply(Letter):
+    """What speaks for the sender as primary."""
+
+    question: Question
+    header: Header
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class Break(Letter):
+    """The relationship is over."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from sync.rules import events as e
 from sync.rules.effects import SendGrant
 from sync.rules.facts import BACKUP_STATES, PRIMARY_STATES, Head, header_of
 from tests.simulation import letters as m
-from tests.simulation.flows import Flows, Step
+from tests.simulation.flows import Flows
+from tests.simulation.hands import Step
 from tests.simulation.node import Change, Node, Press, end_change, forget, stands
 
 Budgets = dict[str, int]
@@ -19,7 +20,9 @@ Maker = Callable[[Flows, Node, Budgets], Iterator[Move]]
 
 
 def moves(flows: Flows, node: Node, left: Budgets, makers: tuple[Maker, ...]) -> Iterator[Move]:
-    """Every move that is open here; `left` is what is left of the budgets."""
+    """Every move that is open here; `left` is what is left of the budgets. Out of the pair nothing matters."""
+    if node.role.state == State.NONE:
+        return
     for maker in makers:
         for name, step, budget in maker(flows, node, left):
             if step is not None and (not budget or left.get(budget, 0) > 0):
@@ -52,10 +55,21 @@ def operators(flows: Flows, node: Node, left: Budgets) -> Iterator[Move]:
     if left.get("force") and node.role.state in PRIMARY_STATES:
         step = flows.happen(node, e.BecomeBackup(None, without_peer=True))
         yield "press Become Backup without the peer", step, "force"
-    if left.get("fix"):
+    if left.get("press"):
         for target, has_it in (("backup", State.B_IDLE), ("primary", State.P_ACTIVE)):
             if node.role.state != has_it:
-                yield f"press Become {target.capitalize()} (asks the peer)", press(node, target, left["fix"]), "fix"
+                yield f"press Become {target.capitalize()} (asks the peer)", press(node, target, left["press"]), "press"
+    if left.get("fix"):
+        yield "press Fix This Error", press(node, "fix", left["fix"]), "fix"
+
+
+def breaks(flows: Flows, node: Node, left: Budgets) -> Iterator[Move]:
+    """The relationship is broken: the peer is told, if it can be, and then or after a time this appliance leaves."""
+    if node.press is not None and node.press.target == "break":
+        yield "leave the relationship", flows.leave(node), ""
+    elif left.get("break"):
+        waits = Press("break", None, stands(node.role))
+        yield "press Break", Step(node._replace(press=waits), (m.Break(1 - node.side),)), "break"
 
 
 def press(node: Node, target: str, number: int, *, may_swap: bool = False) -> Step:
@@ -92,6 +106,8 @@ def time_outs(node: Node) -> list[e.Event]:
     state, op = node.role.state, node.op
     if state == State.P_UNCONFIRMED:
         return [e.BootTimedOut(), e.BootTimedOut(address_holder="somebody")]
+    if state == State.B_YIELDED:
+        return [e.GrantUnanswered()]
     if op is None or state not in (State.P_DRAINING, State.B_SYNCING, State.B_READY):
         return []
     return [e.OperationLost(op.op_id, "time", is_peer_out=state == State.B_READY)]
@@ -128,6 +144,13 @@ def late_effects(flows: Flows, node: Node, left: Budgets) -> Iterator[Move]:
         yield "carry out what waited", Step(node._replace(pending=()), sent), ""
 
 
+def address(flows: Flows, node: Node, left: Budgets) -> Iterator[Move]:
+    """The shared IP is brought where it should be, or its lifetime ends."""
+    after = flows.reconcile(node)
+    if after != node:
+        yield ("take the shared IP" if after.holds else "lose the shared IP"), Step(after), ""
+
+
 def by_itself(flows: Flows, node: Node, left: Budgets) -> Iterator[Move]:
     """Automatic failover: the guard holds at any moment, a primary finds itself cut off or unwell at any moment."""
     state = node.role.state
@@ -143,4 +166,4 @@ def by_itself(flows: Flows, node: Node, left: Budgets) -> Iterator[Move]:
         yield "press Serve again without the peer", flows.happen(node, e.ServeAgain(None)), "serve"
 
 
-ALL: tuple[Maker, ...] = (users, operators, by_itself, turns, workers, restarts, late_effects)
+ALL: tuple[Maker, ...] = (users, operators, breaks, address, by_itself, turns, workers, restarts, late_effects)

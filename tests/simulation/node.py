@@ -19,6 +19,7 @@ from tests.simulation.letters import OpId, Question
 
 ALONE_ROWS = frozenset({"16", "18", "20", "31"})
 POLLS_COUNTED = 2
+HIGHEST_TERM = 12  # above what the budgets of any search can bring
 
 Stands = tuple[State, Operation | None, int]
 MayApply = Callable[[RoleState, Head, int, OpId | None], Refusal | None]
@@ -34,6 +35,8 @@ class Rules:
     is_writable: Callable[[RoleState], bool] = lambda state: state.is_writable
     merges_recordings: bool = True
     pushes_recordings: bool = True
+    binds_evidence: bool = True
+    drops_address: bool = True
 
 
 class Violation(Exception):
@@ -70,8 +73,9 @@ class Press(NamedTuple):
 class Node(NamedTuple):
     """One appliance. Sets of settings, recordings, ended changes and owned terms are bit masks.
 
-    Durable: everything down to `is_alone`; the rest is lost in a restart. `owned` (terms that it has owned) and
-    `is_alone` (it was promoted or demoted without its peer) are seen by the checker alone.
+    Durable: everything down to `is_alone`. The shared IP stays in the kernel (`holds`), the rest is lost in a restart.
+    `owned` (terms that it has owned) and `is_alone` (it was promoted or demoted without its peer) are seen by the
+    checker alone.
     """
 
     side: int
@@ -83,6 +87,7 @@ class Node(NamedTuple):
     polls: int = 0
     owned: int = 0
     is_alone: bool = False
+    holds: bool = False
     ask: tuple[Question, Stands] | None = None
     press: Press | None = None
     drive: Drive | None = None
@@ -139,8 +144,12 @@ def deliver(rules: Rules, node: Node, event: e.Event, rows: set[str]) -> Deliver
             node = end_change(node)
         if edge.row in ALONE_ROWS:
             node = node._replace(is_alone=True)
+    if after.state == State.NONE:
+        return Delivered(node, result.effects, bool(result.refusal))
     if after.term < before.term:
         raise Violation(f"I2: the term fell from {before.term} to {after.term}")
+    if after.term > HIGHEST_TERM:
+        raise Violation(f"the terms grow without end: {after.term}")
     if after.own_term != before.own_term:
         if node.owned >> after.own_term & 1 or after.own_term < before.own_term:
             raise Violation(f"I1b: term {after.own_term} was begun again")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from appliances.choices import State
 from sync.rules import events as e
 from sync.rules.facts import RoleState
 from tests.simulation import moves
@@ -17,7 +18,7 @@ from tests.simulation.node import Node, Rules, Violation
 
 NAMES = ("A", "B")
 # A state: both appliances, the letters on the network (a mask), what is left of the budgets; all by number.
-State = tuple[int, int, int, int]
+Place = tuple[int, int, int, int]
 Hop = tuple[str, int, int, int]  # what happened, the appliance afterwards, what it sent, what is left
 
 
@@ -30,6 +31,10 @@ class Configuration:
     heals: bool = True
     defers: bool = False  # effects may wait until later
     is_synchronised: bool = True  # the backup has had its first data-sync
+    begins: Mapping[int, tuple[e.Event, ...]] = field(default_factory=dict)  # what has happened on a side before
+    site_name: int | None = None  # the side to which the site's public name leads
+    auto_resolve: bool = True
+    has_address: bool = False  # a shared IP is configured
     most_states: int = 5_000_000
 
 
@@ -61,7 +66,13 @@ class Search:
     def __init__(self, configuration: Configuration, rules: Rules | None = None) -> None:
         self.configuration = configuration
         self.rules = rules or Rules()
-        self.flows = Flows(self.rules, defers=configuration.defers)
+        self.flows = Flows(
+            self.rules,
+            defers=configuration.defers,
+            site_name=configuration.site_name,
+            auto_resolve=configuration.auto_resolve,
+            has_address=configuration.has_address,
+        )
         self.healing = Healing(self.flows)
         self.report = Report(configuration.name)
         self._nodes: list[Node] = []
@@ -93,7 +104,7 @@ class Search:
 
     def _search(self) -> None:
         report, first = self.report, self._first()
-        came_from: dict[State, State | None] = {first: None}
+        came_from: dict[Place, Place | None] = {first: None}
         layer = [first]
         while layer:
             following = []
@@ -117,7 +128,7 @@ class Search:
                 raise RuntimeError(f"{self.configuration.name}: more than {self.configuration.most_states} states")
             layer = following
 
-    def _first(self) -> State:
+    def _first(self) -> Place:
         nodes: list[Node] = []
         for side in (0, 1):
             node = Node(side, self.flows.deliver(Node(side, RoleState()), e.Establish(side)).node.role)
@@ -125,11 +136,13 @@ class Search:
                 node = node._replace(owned=1)
             elif self.configuration.is_synchronised:
                 node = node._replace(role=replace(node.role, head=nodes[0].role.head, initialised=True))
+            for event in self.configuration.begins.get(side, ()):
+                node = self.flows.deliver(node, event).node
             nodes.append(node)
         left = self._number_left(dict(self.configuration.budgets))
         return (self._number(nodes[0]), self._number(nodes[1]), 0, left)
 
-    def _successors(self, state: State) -> Iterator[tuple[str, State]]:
+    def _successors(self, state: Place) -> Iterator[tuple[str, Place]]:
         a, b, network, left = state
         inbox = self._inbox
         for name, after, sent, left_after in self._own(a, left):
@@ -179,7 +192,7 @@ class Search:
             return [(f"{violation} ({name})", -1, 0, 0)]
         return [] if step is None else [(name, self._number(step.node), self._post(step.sent), 0)]
 
-    def _problem(self, state: State) -> str:
+    def _problem(self, state: Place) -> str:
         a, b, _, left = state
         recorded = self.configuration.budgets.get("record", 0) - self._left[left].get("record", 0)
         found = self._pairs.get((a, b))
@@ -194,8 +207,12 @@ class Search:
     def _problem_of_pair(self, a: Node, b: Node) -> str:
         if a.owned & b.owned:
             return "I1: both appliances have owned one term"
+        if State.NONE in (a.role.state, b.role.state):
+            return ""
         if a.role.is_serving and b.role.is_serving and not (a.is_alone or b.is_alone):
             return "I8: both appliances serve, and no operator wanted that"
+        if a.holds and b.holds and not (a.is_alone or b.is_alone):
+            return "I7: both appliances hold the shared IP, and no operator wanted that"
         if a.role.head == b.role.head and a.settings != b.settings:
             return "I3: one head names different settings on the two appliances"
         if not self.configuration.heals:
@@ -231,9 +248,9 @@ class Search:
             mask |= 1 << number
         return mask
 
-    def _trace(self, came_from: dict[State, State | None], last: State) -> list[str]:
+    def _trace(self, came_from: dict[Place, Place | None], last: Place) -> list[str]:
         steps: list[str] = []
-        state: State | None = last
+        state: Place | None = last
         while state is not None:
             before = came_from[state]
             if before is not None:

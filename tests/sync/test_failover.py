@@ -277,7 +277,10 @@ def test_a_primary_that_hears_nobody_stops_serving() -> None:
     pair.paired(State.P_ACTIVE)
     status = pair.full_status(State.B_IDLE, acknowledged_timeout=None, takeover_after=10.0, test_ips=["192.0.2.1"])
     long_ago = journal.boottime() - 4
-    PeerView.objects.update(status=status, answered_boottime=long_ago, tests={"answered": long_ago})
+    just_read = journal.boottime()  # a message of the peer, sent who knows when
+    PeerView.objects.update(
+        status=status, answered_boottime=long_ago, tests={"answered": long_ago}, heard_boottime=just_read
+    )
     failover.consider(failover.Pulse(), stood_still=0)
     assert journal.read().state == State.P_UNCONFIRMED
 

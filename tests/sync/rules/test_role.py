@@ -82,6 +82,7 @@ TAKEN = [
     ("10", DRAINING, ready_message(), State.B_YIELDED),
     ("10 again", YIELDED, ready_message(), State.B_YIELDED),
     ("11", YIELDED, e.PeerSeen(header_of(TAKEN_OVER)), State.B_IDLE),
+    ("11 void", YIELDED, seen(replace(BACKUP, term=2)), State.B_IDLE),
     ("12", YIELDED, e.GrantUnanswered(), State.B_YIELDED),
     ("13", BACKUP, offer(), State.B_SYNCING),
     ("13", SYNCING, e.Prepared((0, 1)), State.B_READY),
@@ -164,6 +165,7 @@ REFUSED = [
     ("a grant of an operation given up long ago is not taken", BACKUP, e.Granted(header_of(YIELDED), (0, 1), 1), {}),
     ("a demotion to one's own term is refused", BACKUP, e.DemoteReceived(header_of(YIELDED), 1), {}),
     ("an old demotion is refused", PRIMARY, e.DemoteReceived(header_of(BACKUP), 0), {}),
+    ("nobody is promoted beside a peer that is not backup", BACKUP, e.PromoteReceived(header_of(PRIMARY), 1), {}),
     ("a promotion to the peer's own term is refused", BACKUP, e.PromoteReceived(header_of(YIELDED), 2), {}),
     (
         "a backup that never synchronised gets no role without a data-sync",
