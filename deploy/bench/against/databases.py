@@ -55,7 +55,7 @@ def postgresql(contest: Contest) -> None:
         source, backup = (cluster.create("appliance") for cluster in clusters)
         pids = (clusters[0].pid, clusters[1].pid)
         pair = stack.enter_context(Pair(contest.folder / "pair-postgresql", (source, backup), pids))
-        sides = Processes(lambda: pids[:1]), Processes(lambda: pids[1:])
+        sides = Processes(tuple, pids[:1]), Processes(tuple, pids[1:])
         replica = _Replica(source, clusters[1].create("replica"))
 
         def rivals(number: int) -> dict[str, Callable[[], Measured]]:

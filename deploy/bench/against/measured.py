@@ -42,10 +42,13 @@ class Used:
 
 
 class Processes:
-    """One side of a contestant whose processes live on: which they are, what they used, how large they became."""
+    """One side of a contestant whose processes live on: which they are, what they used, how large they became.
 
-    def __init__(self, roots: Callable[[], Iterable[int]]) -> None:
-        self._roots = roots
+    What the processes below `servers` use counts, but not their memory: a database keeps what it is given.
+    """
+
+    def __init__(self, roots: Callable[[], Iterable[int]], servers: Iterable[int] = ()) -> None:
+        self._roots, self._servers = roots, list(servers)
         self._cpu = 0.0
         self._resident: dict[int, int] = {}
 
@@ -68,7 +71,7 @@ class Processes:
     def _seconds(self) -> float:
         """With the children that have ended."""
         total = 0
-        for pid in tree_of(self._roots()):
+        for pid in tree_of([*self._roots(), *self._servers]):
             with suppress(OSError):
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
                 total += sum(map(int, fields[11:15]))

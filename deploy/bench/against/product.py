@@ -48,8 +48,8 @@ class Pair:
         except BaseException:
             self.primary.close()
             raise
-        self._source = Processes(lambda: [*self.primary.pids(), *servers[:1]])
-        self._target = Processes(lambda: [*self.backup.pids(), *servers[1:]])
+        self._source = Processes(self.primary.pids, servers[:1])
+        self._target = Processes(self.backup.pids, servers[1:])
         self._wiped = 0
 
     def __enter__(self) -> Pair:
