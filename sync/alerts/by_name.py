@@ -47,10 +47,11 @@ def look_by_name() -> None:
         connection.connect()
     except PeerError as error:
         problem = error.message
-        log.info("peer not found by its name", extra={"name_of_peer": name, "code": error.code, "why": problem})
     finally:
         connection.close()
     known = PeerView.load().by_name
+    if problem != known.get("problem", ""):
+        log.info("peer looked for by its name", extra={"name_of_peer": name, "problem": problem})
     failures = known.get("failures", 0) + 1 if problem and known.get("name") == name else int(bool(problem))
     kept = {"name": name, "asked": journal.boottime(), "failures": failures, "problem": problem[:300]}
     PeerView.objects.filter(pk=1).update(by_name=kept)

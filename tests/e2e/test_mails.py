@@ -69,7 +69,7 @@ class Post:
         """The subjects of all mails."""
         return [str(mail["Subject"]) for mail in self.mailbox.mails]
 
-    def wait_for(self, *subjects: str, seconds: float = 45) -> None:
+    def wait_for(self, *subjects: str, seconds: float = 90) -> None:
         """Mails with these subjects arrive, one of each."""
         self.expected.update(subjects)
         try:
