@@ -269,12 +269,7 @@ class Batch:
 
     def _publish_one(self) -> None:
         [(blob_id, staged)] = self._waiting.items()
-        target = path(blob_id)
-        durable.fsync(staged)
-        made_folder = _rename(staged, target)
-        durable.fsync(target.parent)
-        if made_folder:
-            durable.fsync(target.parent.parent)
+        _publish(staged, path(blob_id))
 
     def _accept(self, expected_id: str, staged: Path, blob: StoredBlob) -> StoredBlob:
         if blob.blob_id != expected_id:
@@ -304,6 +299,17 @@ class Batch:
             staged.unlink(missing_ok=True)
             raise
         return staged, StoredBlob(hasher.hexdigest(), written)
+
+
+def adopt(staged: Path, blob_id: str) -> None:
+    """A file on the file system of the store, whose bytes have this id, is the blob; durable when this returns.
+
+    Raises:
+        StoreFull: the file is where it was.
+    """
+    os.utime(staged)
+    with _full_disk_named(), _guard(fcntl.LOCK_SH):
+        _publish(staged, path(blob_id))
 
 
 def touch(blob_id: str) -> None:
@@ -373,6 +379,14 @@ def _chunks(source: Source) -> Iterator[bytes]:
         return
     while chunk := read(CHUNK_BYTES):
         yield chunk
+
+
+def _publish(staged: Path, target: Path) -> None:
+    durable.fsync(staged)
+    made_folder = _rename(staged, target)
+    durable.fsync(target.parent)
+    if made_folder:
+        durable.fsync(target.parent.parent)
 
 
 def _rename(staged: Path, target: Path) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of linux/falloc.h
 
 
 def fsync(place: Path) -> None:
@@ -33,6 +36,22 @@ def sync_file_system(place: Path) -> None:
             raise OSError(number, os.strerror(number))
     finally:
         os.close(descriptor)
+
+
+def reserve(descriptor: int, size_bytes: int) -> None:
+    """The disk keeps room for a file of this size, which stays as long as it is; where it cannot, nothing happens.
+
+    Raises:
+        OSError: the room is not there.
+    """
+    fallocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
+    if fallocate is None or size_bytes <= 0:
+        return
+    offset = ctypes.c_longlong
+    if fallocate(descriptor, _KEEP_SIZE, offset(0), offset(size_bytes)) != 0:
+        number = ctypes.get_errno()
+        if number not in (errno.EOPNOTSUPP, errno.ENOSYS):
+            raise OSError(number, os.strerror(number))
 
 
 def write_all(file: IO[bytes], content: bytes) -> None:

@@ -13,6 +13,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "failover_site.settings")
 
 TICK_SECONDS = 5.0
 HOUSEKEEPING_SECONDS = 3600.0
+TAKE_IN_SECONDS = 10.0
 QUEUES = ("role", "sync", "hooks", "mail")
 # A long data-sync must not hold up a role change, nor a slow mail server either.
 ROUTES = {
@@ -22,6 +23,7 @@ ROUTES = {
     "sync.mail": {"queue": "mail"},
     "sync.look_by_name": {"queue": "hooks"},
     "sync.housekeeping": {"queue": "hooks"},
+    "sync.take_in": {"queue": "hooks"},
 }
 
 app = Celery("failover_site")
@@ -64,6 +66,11 @@ def configuration() -> dict[str, Any]:
                 "task": "sync.housekeeping",
                 "schedule": HOUSEKEEPING_SECONDS,
                 "options": {"queue": "hooks", "expires": HOUSEKEEPING_SECONDS},
+            },
+            "take-in": {
+                "task": "sync.take_in",
+                "schedule": TAKE_IN_SECONDS,
+                "options": {"queue": "hooks", "expires": TAKE_IN_SECONDS},
             },
         },
         "beat_max_loop_interval": TICK_SECONDS,

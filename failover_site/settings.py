@@ -43,6 +43,12 @@ BLOB_DIR = DATA_DIR / "blobs"
 STAGING_DIR = DATA_DIR / "staging"
 HEALTH_FILE = DATA_DIR / "health.json"
 
+# --- Sessions and recordings that come in ------------------------------------------------------------------------
+MAX_UPLOAD_GIB = env.int("MAX_UPLOAD_GIB", default=64)
+if not 1 <= MAX_UPLOAD_GIB <= 64:
+    raise ImproperlyConfigured("MAX_UPLOAD_GIB must be from 1 to 64: a data-sync moves no larger file")
+UPLOAD_PATIENCE_SECONDS = env.int("UPLOAD_PATIENCE_SECONDS", default=24 * 3600)
+
 # Made at the first start of the appliance; a process without one signs nothing that outlives it.
 SECRET_KEY_FILE = SECRETS_DIR / "django.key"
 SECRET_KEY = env.str("SECRET_KEY", default="")

@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from appliances.admin.sites import appliance_site, login_site
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/v1/", include("appliances.api.urls")),
     path("api/", include("sync.api.urls")),
     path("peer/v1/", include("sync.peer_urls")),
     path("login/management/", include("sync.urls")),

@@ -14,6 +14,7 @@ from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from appliances.choices import ChangeStatus, Role, SyncTrigger
+from appliances.incoming import watch as incoming
 from appliances.services import sessions
 from sync import alerts, cycle, failover, history, journal, role_changes
 from sync.datasync import pull
@@ -111,6 +112,14 @@ def send_alerts() -> None:
     """What is due in the outbox is being sent; nobody waits for it."""
     if alerts.is_mail_due():
         _enqueue(send_mail, expires=HINT_SECONDS)
+
+
+@shared_task(name="sync.take_in")
+def take_in() -> None:
+    """Recordings and sessions that nobody goes on with are kept as they are."""
+    taken = incoming.take_in(is_serving=journal.read().is_serving)
+    if any(taken.values()):
+        log.info("taken in", extra=taken)
 
 
 @shared_task(name="sync.housekeeping")

@@ -135,4 +135,4 @@ class EmailConfigurationAdmin(SingletonAdmin[EmailConfiguration]):
 class ApiConfigurationAdmin(SingletonAdmin[ApiConfiguration]):
     """API configuration."""
 
-    fields = ["enable_xml_api"]
+    fields = ["enable_xml_api", "enable_session_api"]

@@ -9,6 +9,7 @@ from appliances.models.relationship import FailoverRelationship, InterApplianceK
 from appliances.models.settings import ApiConfiguration, BackupSettings, EmailConfiguration
 from appliances.models.site import Site
 from appliances.models.support_session import Recording, SessionEvent, SupportSession
+from appliances.models.upload import Upload
 
 __all__ = [
     "Account",
@@ -26,4 +27,5 @@ __all__ = [
     "SharedIP",
     "Site",
     "SupportSession",
+    "Upload",
 ]

@@ -25,6 +25,7 @@ class Account(AbstractUser):
         permissions = [
             ("switch_roles", "May switch the roles of the appliances"),
             ("establish_relationship", "May establish and break the failover relationship"),
+            ("bring_in_sessions", "May bring in support sessions and recordings"),
         ]
 
     def __str__(self) -> str:

@@ -57,6 +57,11 @@ class ApiConfiguration(Singleton):
     """Which APIs are open. Synchronised."""
 
     enable_xml_api = models.BooleanField("Enable XML API", default=True)
+    enable_session_api = models.BooleanField(
+        "Take in support sessions and recordings",
+        default=True,
+        help_text="Over /api/v1, by accounts with the permission “May bring in support sessions and recordings”.",
+    )
 
     class Meta:
         verbose_name = verbose_name_plural = "API configuration"

@@ -49,7 +49,7 @@ class Recording(AppendOnly):
     session_id = models.UUIDField("Session", db_index=True)
     name = models.CharField("Name", max_length=255)
     started_at = models.DateTimeField("Started", db_index=True)
-    duration = models.DurationField("Duration")
+    duration = models.DurationField("Duration", null=True)
     blob_id = models.CharField("Content hash", max_length=64)
     size_bytes = models.PositiveBigIntegerField("Size")
     content_type = models.CharField("Type", max_length=100, default="video/webm")

@@ -9,10 +9,10 @@ from xml.etree.ElementTree import Element
 from django.utils import timezone
 
 from appliances import selectors
+from appliances.api.credentials import may_command
 from appliances.choices import Role
 from appliances.models import Account
 from sync import health, journal, overview
-from sync.api.credentials import may_command
 from sync.api.xml import element, optional
 from sync.peer import identity
 

@@ -18,10 +18,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from appliances.api.credentials import account_for, may_command
 from appliances.models import ApiConfiguration
 from sync.api import parameters
 from sync.api.commands import COMMANDS
-from sync.api.credentials import account_for, may_command
 from sync.api.xml import CommandRenderer, error
 
 INVALID_CREDENTIALS = "Invalid credentials: the user name or the password is wrong, or there were too many attempts."

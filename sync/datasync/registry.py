@@ -108,7 +108,7 @@ SETTINGS = (
         secret_labels=(("sealed_password", "email_configuration|1|password"),),
         hidden=("sealed_password",),
     ),
-    Dataset("appliances.ApiConfiguration", MergeMode.MIRROR, ("id", "enable_xml_api")),
+    Dataset("appliances.ApiConfiguration", MergeMode.MIRROR, ("id", "enable_xml_api", "enable_session_api")),
     Dataset(
         "appliances.FileStoreFile",
         MergeMode.MIRROR,
@@ -171,6 +171,7 @@ NODE_LOCAL = {
     "appliances.FailoverRelationship": "each side describes the other",
     "appliances.IPConfig": "the addresses of this machine",
     "appliances.InterApplianceKey": "entered or generated on each appliance",
+    "appliances.Upload": "the bytes of a recording that have arrived at this appliance so far",
     "appliances.SharedIP": "ticked on each appliance, for the addresses of that machine",
     "sync.RoleJournal": "the role of this appliance",
     "sync.PeerView": "what this appliance knows of the peer",

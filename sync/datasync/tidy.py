@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from appliances import blobs
-from appliances.models import FileStoreFile, Recording
+from appliances.models import FileStoreFile, Recording, Upload
 from sync.datasync import backups, pull, snapshots
 
 # Far longer than a file lies in the store before the row that refers to it is there.
@@ -24,6 +24,6 @@ def tidy() -> blobs.Swept:
     if pull.is_running() or snapshots.are_there():
         return blobs.Swept(0, 0)
     referenced = backups.referenced_blobs()
-    for model in (FileStoreFile, Recording):
+    for model in (FileStoreFile, Recording, Upload):
         referenced.update(model._base_manager.values_list("blob_id", flat=True).iterator())
     return blobs.sweep(referenced, GRACE)

@@ -62,6 +62,7 @@ def test_every_file_and_recording_is_in_the_store_as_its_row_says():
 def test_recordings_are_playable_and_archives_open():
     run("--until", UNTIL)
     recording = Recording.objects.all()[0]
+    assert recording.duration is not None
     with blobs.open_blob(recording.blob_id) as file, wave.open(file) as sound:
         assert sound.getnframes() / sound.getframerate() == recording.duration.total_seconds()
     archive = FileStoreFile.objects.get(name="Scanner driver 2.9.zip")

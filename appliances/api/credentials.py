@@ -1,6 +1,8 @@
-"""Who asks: user name and password given as parameters, with the same throttle as the log-in pages."""
+"""Who asks: user name and password, as parameters or in a header, with the same throttle as the log-in pages."""
 
 from __future__ import annotations
+
+import base64
 
 from axes.handlers.proxy import AxesProxyHandler
 from axes.helpers import get_credentials
@@ -35,3 +37,20 @@ def account_for(request: HttpRequest, username: str, password: str) -> Account |
 def may_command(account: Account) -> bool:
     """Whether the account may use the commands that tell of failover or change it."""
     return account.is_active and account.is_superuser and account.may_use_command_api
+
+
+def may_bring_in(account: Account) -> bool:
+    """Whether the account may bring in support sessions and recordings."""
+    return account.has_perm("appliances.bring_in_sessions")
+
+
+def basic(request: HttpRequest) -> Account | None:
+    """The account whose name and password stand in the Authorization header (RFC 7617), or None."""
+    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        username, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except ValueError:
+        return None
+    return account_for(request, username, password)

@@ -1,0 +1,1 @@
+"""Support sessions and recordings come in: by API (`appliances.api`), or as files in a watched folder."""

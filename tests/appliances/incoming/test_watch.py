@@ -1,0 +1,72 @@
+"""What nobody goes on with is kept: sessions without an end, recordings that stand still."""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import io
+import uuid
+from pathlib import Path
+
+import pytest
+import time_machine
+from django.conf import settings
+from django.utils import timezone
+
+from appliances import durable
+from appliances.incoming import documents, sessions, uploads, watch
+from appliances.models import Recording, SupportSession
+
+pytestmark = pytest.mark.django_db
+
+HOUR = dt.timedelta(hours=1)
+
+
+def begin_session(started_at: dt.datetime) -> uuid.UUID:
+    given = documents.session({"started_at": started_at.isoformat(), "representative": "a", "customer_name": "b"})
+    sessions.bring_in(given)
+    return given.id
+
+
+def begin_upload(session_id: uuid.UUID) -> uuid.UUID:
+    key = uuid.uuid4()
+    given = documents.recording({"session": str(session_id), "name": "x"}, timezone.now())
+    uploads.begin(key, given, 10, "robot")
+    with pytest.raises(uploads.Cut):
+        uploads.receive(key, io.BytesIO(b"four").read, offset=0, count=10)
+    return key
+
+
+def test_a_session_whose_end_nobody_told_ends_with_the_last_that_was_heard():
+    started = timezone.now() - 30 * HOUR
+    key = begin_session(started)
+    last = started + HOUR
+    sessions.add_events(key, documents.events([{"at": last.isoformat(), "kind": "note"}]))
+    assert watch.take_in(is_serving=True) == {"uploads": 0, "sessions": 1}
+    assert SupportSession.objects.get().ended_at == last
+
+
+def test_a_session_that_was_heard_of_lately_goes_on():
+    key = begin_session(timezone.now() - 30 * HOUR)
+    now = timezone.now().isoformat()
+    sessions.add_events(key, documents.events([{"at": now, "kind": "note"}]))
+    begin_session(timezone.now() - HOUR)
+    assert watch.take_in(is_serving=True) == {"uploads": 0, "sessions": 0}
+
+
+def test_an_upload_waits_for_a_day_where_clients_go_on_and_for_minutes_where_they_cannot():
+    begin_upload(begin_session(timezone.now() - HOUR))
+    with time_machine.travel(timezone.now() + HOUR):
+        assert watch.take_in(is_serving=True)["uploads"] == 0
+        assert watch.take_in(is_serving=False)["uploads"] == 1
+    assert Recording.objects.get().is_incomplete
+
+
+def test_a_session_goes_on_while_its_recording_arrives():
+    begin_upload(begin_session(timezone.now() - 30 * HOUR))
+    assert watch.take_in(is_serving=True) == {"uploads": 0, "sessions": 0}
+
+
+def test_two_workers_do_not_take_in_at_once():
+    with durable.folder_lock(Path(settings.STAGING_DIR) / "taking-in", fcntl.LOCK_EX):
+        assert watch.take_in(is_serving=True) == {}
