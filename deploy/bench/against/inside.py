@@ -20,11 +20,11 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from appliances import blobs
+from appliances import blobs, selectors
 from appliances.choices import RateUnit, SessionEventKind, SyncStatus, SyncTrigger
 from appliances.models import Account, BackupSettings, FileStoreFile, Recording, SessionEvent
 from sync.datasync import marks, pull
-from sync.datasync.registry import APPEND_ONLY, DATASETS
+from sync.datasync.registry import APPEND_ONLY, DATASETS, by_label
 from sync.datasync.rows import RowCodec, sum_of
 from sync.datasync.wrapping import for_snapshot
 from sync.models import SealedMark
@@ -183,6 +183,34 @@ def add_log(count: int) -> None:
             )
             for n in range(start, min(start + BATCH, count))
         )
+
+
+def add_numbered_log(count: int) -> None:
+    """So many log lines that were numbered and counted before, as a site of some years has them."""
+    dataset, me = by_label()[SessionEvent._meta.label], selectors.this_appliance()
+    codec = RowCodec(dataset, marks.NO_SECRETS)
+    before = 0
+    while before < count:
+        add_log(min(BATCH, count - before))
+        with marks.book(dataset) as book, connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {dataset.table} SET origin = %s, incarnation = %s, seq = rowid WHERE origin = ''",  # noqa: S608
+                [me.guid, me.incarnation],
+            )
+            for row in codec.read(SessionEvent.objects.filter(seq__gt=before)):
+                book.add(me.guid, me.incarnation, codec.digest_line(row))
+            before = min(before + BATCH, count)
+            book.reach(me.guid, me.incarnation, before)
+
+
+def take_log(database: str) -> None:
+    """The log lines of another appliance's SQLite database are here, as if a data-sync had brought them."""
+    with connection.cursor() as cursor:
+        cursor.execute("ATTACH DATABASE %s AS other", [database])
+        for model in (SessionEvent, SealedMark):
+            table = model._meta.db_table
+            cursor.execute(f"INSERT INTO main.{table} SELECT * FROM other.{table}")  # noqa: S608
+        cursor.execute("DETACH DATABASE other")
 
 
 def seal() -> float:
