@@ -180,9 +180,13 @@ def forget_failures() -> None:
     PeerView.objects.filter(pk=1).update(consecutive_failures=0, answered_boottime=journal.boottime(), test_rounds=[])
 
 
-def note_heard() -> None:
-    """The peer itself has just opened a connection to this appliance."""
-    PeerView.objects.filter(pk=1).update(heard_boottime=journal.boottime())
+def note_heard(header: Header) -> None:
+    """The peer itself has just opened a connection to this appliance.
+
+    A primary that says that it does not serve (its web server hangs, say) does not call for being left in its role.
+    """
+    serves_not = header.state == State.P_UNCONFIRMED
+    PeerView.objects.filter(pk=1).update(heard_boottime=None if serves_not else journal.boottime())
 
 
 def look_if_due() -> Look | None:

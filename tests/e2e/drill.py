@@ -161,11 +161,16 @@ class Drill:
         armed = (appliance.data_dir / crash.ARMED).read_text().strip() if not self._has_crashed(appliance) else ""
         wait_for(f"the crash of {appliance.name} {armed}", partial(self._has_crashed, appliance), WAIT_SECONDS, 0.02)
         if whole:
-            assert appliance.process is not None
-            appliance.process.wait(10)
+            self.wait_until_dead(appliance)
             self.start_again(appliance)
         else:
             self.kills[appliance.name] = self.kills.get(appliance.name, 0) + 1
+
+    def wait_until_dead(self, appliance: LiveAppliance) -> None:
+        """It died as a whole at the armed point."""
+        wait_for(f"the crash of {appliance.name}", partial(self._has_crashed, appliance), WAIT_SECONDS, 0.02)
+        assert appliance.process is not None
+        appliance.process.wait(10)
 
     def start_again(self, appliance: LiveAppliance) -> None:
         """An appliance whose supervisor is dead is started, as a host does it."""
@@ -232,9 +237,9 @@ class Drill:
 
 
 @contextmanager
-def drilled_pair(folder: Path, *, port: int) -> Iterator[Drill]:
+def drilled_pair(folder: Path, *, port: int, **environment: str) -> Iterator[Drill]:
     """A pair with demo content that dies where it is told to; watched all the time."""
-    with established_pair(folder, port=port, CRASH_POINTS="1") as pair:
+    with established_pair(folder, port=port, CRASH_POINTS="1", **environment) as pair:
         with Shell(pair.site1) as one, Shell(pair.site2) as two, Watch(pair) as watch:
             yield Drill(pair, {pair.site1.name: one, pair.site2.name: two}, watch)
         assert watch.broken == []

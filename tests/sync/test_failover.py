@@ -15,8 +15,9 @@ from pytest_django import Settings
 
 from appliances.choices import ProbeOutcome, State
 from appliances.models import BackupSettings, IPConfig, SharedIP
-from sync import failover, journal, probes
+from sync import failover, journal, probes, role_changes
 from sync.models import PeerView, RoleJournal, StatusEvent
+from sync.peer import messages
 from sync.rules import events as e
 from sync.rules.timing import Entered, derive
 from tests.sync import pair
@@ -67,6 +68,20 @@ def test_the_count_down_is_told_once_and_then_the_role_is_taken() -> None:
     assert journal.read().state == State.P_ACTIVE
     assert journal.read().own_term == 5
     assert [event for event in events() if event.startswith("role.")] == ["role.19", "role.20"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("calls_as", "becomes"),
+    [(State.P_ACTIVE, State.B_IDLE), (State.P_DRAINING, State.B_IDLE), (State.P_UNCONFIRMED, State.P_ACTIVE)],
+)
+def test_a_primary_that_calls_and_says_that_it_does_not_serve_is_taken_over(calls_as: State, becomes: State) -> None:
+    """Its web server hangs, so it answers nobody; but its keeper lives, and has given the role up."""
+    silent_primary(automatic=True, silence=11)
+    said = pair.full_status(calls_as, acknowledged_timeout=10.0, takeover_after=None)
+    role_changes.answer_status(messages.read(messages.Status, json.loads(json.dumps(said))))
+    failover.consider(failover.Pulse(), stood_still=0)
+    assert journal.read().state == becomes
 
 
 @pytest.mark.django_db(transaction=True)
