@@ -48,6 +48,8 @@ MAX_UPLOAD_GIB = env.int("MAX_UPLOAD_GIB", default=64)
 if not 1 <= MAX_UPLOAD_GIB <= 64:
     raise ImproperlyConfigured("MAX_UPLOAD_GIB must be from 1 to 64: a data-sync moves no larger file")
 UPLOAD_PATIENCE_SECONDS = env.int("UPLOAD_PATIENCE_SECONDS", default=24 * 3600)
+INBOX_DIR = Path(env.str("INBOX_DIR", default=str(DATA_DIR / "inbox")))
+INBOX_QUIET_SECONDS = env.int("INBOX_QUIET_SECONDS", default=10)
 
 # Made at the first start of the appliance; a process without one signs nothing that outlives it.
 SECRET_KEY_FILE = SECRETS_DIR / "django.key"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import fcntl
 import io
+import os
 import uuid
 from pathlib import Path
 
 import pytest
 import time_machine
-from django.conf import settings
+from django.conf import settings as django_settings
 from django.utils import timezone
+from pytest_django import Settings
 
 from appliances import durable
 from appliances.incoming import documents, sessions, uploads, watch
@@ -19,7 +21,14 @@ from appliances.models import Recording, SupportSession
 
 pytestmark = pytest.mark.django_db
 
+NOTHING = {"uploads": 0, "sessions": 0, "documents": 0, "refused": 0}
 HOUR = dt.timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def own_inbox(settings: Settings, tmp_path: Path) -> Path:
+    settings.INBOX_DIR = tmp_path / "inbox"
+    return tmp_path / "inbox"
 
 
 def begin_session(started_at: dt.datetime) -> uuid.UUID:
@@ -42,7 +51,7 @@ def test_a_session_whose_end_nobody_told_ends_with_the_last_that_was_heard():
     key = begin_session(started)
     last = started + HOUR
     sessions.add_events(key, documents.events([{"at": last.isoformat(), "kind": "note"}]))
-    assert watch.take_in(is_serving=True) == {"uploads": 0, "sessions": 1}
+    assert watch.take_in(is_serving=True) == NOTHING | {"sessions": 1}
     assert SupportSession.objects.get().ended_at == last
 
 
@@ -51,7 +60,7 @@ def test_a_session_that_was_heard_of_lately_goes_on():
     now = timezone.now().isoformat()
     sessions.add_events(key, documents.events([{"at": now, "kind": "note"}]))
     begin_session(timezone.now() - HOUR)
-    assert watch.take_in(is_serving=True) == {"uploads": 0, "sessions": 0}
+    assert watch.take_in(is_serving=True) == NOTHING
 
 
 def test_an_upload_waits_for_a_day_where_clients_go_on_and_for_minutes_where_they_cannot():
@@ -64,9 +73,21 @@ def test_an_upload_waits_for_a_day_where_clients_go_on_and_for_minutes_where_the
 
 def test_a_session_goes_on_while_its_recording_arrives():
     begin_upload(begin_session(timezone.now() - 30 * HOUR))
-    assert watch.take_in(is_serving=True) == {"uploads": 0, "sessions": 0}
+    assert watch.take_in(is_serving=True) == NOTHING
 
 
 def test_two_workers_do_not_take_in_at_once():
-    with durable.folder_lock(Path(settings.STAGING_DIR) / "taking-in", fcntl.LOCK_EX):
+    with durable.folder_lock(Path(django_settings.STAGING_DIR) / "taking-in", fcntl.LOCK_EX):
         assert watch.take_in(is_serving=True) == {}
+
+
+def test_what_lies_in_the_watched_folder_is_taken_in(own_inbox: Path):
+    own_inbox.mkdir()
+    (own_inbox / "a.json").write_text("{")
+    os.utime(own_inbox / "a.json", (1, 1))
+    assert watch.take_in(is_serving=False) == NOTHING | {"refused": 1}
+
+
+def test_a_folder_that_cannot_be_used_stops_nothing_else(own_inbox: Path):
+    own_inbox.write_text("no folder")
+    assert watch.take_in(is_serving=True) == {"uploads": 0, "sessions": 0}
