@@ -7,21 +7,9 @@ import sys
 
 from sync.rules.diagram import ROWS
 from tests.simulation.configurations import LONG, QUICK
-from tests.simulation.faults import FAULTS, find
-from tests.simulation.search import Configuration, Report, Search
-
-# Rows that no search takes, each with the reason.
-NOT_SEARCHED: set[str] = set()
-
-
-def search(configuration: Configuration) -> Report:
-    """What the search of a configuration found."""
-    return Search(configuration).run()
-
-
-def plant(number: int) -> Report:
-    """What the search finds under a planted bug; by number, because changed tables do not travel between processes."""
-    return find(FAULTS[number])
+from tests.simulation.faults import FAULTS
+from tests.simulation.jobs import NOT_SEARCHED, plant, search
+from tests.simulation.search import Report
 
 
 def main(names: list[str]) -> int:

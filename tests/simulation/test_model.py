@@ -7,9 +7,9 @@ import multiprocessing
 import pytest
 
 from sync.rules.diagram import ROWS
-from tests.simulation.__main__ import NOT_SEARCHED, plant, search
 from tests.simulation.configurations import QUICK
 from tests.simulation.faults import FAULTS, Fault
+from tests.simulation.jobs import NOT_SEARCHED, plant, search
 from tests.simulation.search import Configuration, Report
 
 # Found in larger searches only, which `make model` makes.
