@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 def boot() -> None:
     """The appliance starts: a primary does not serve before it knows that nobody else does (row 2)."""
+    probes.forget_moments()
     act.deliver(e.Boot())
 
 

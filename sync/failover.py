@@ -111,16 +111,25 @@ def _watch_myself(pulse: Pulse, state: RoleState, times: timing.Timing, stood_st
     pulse.attempt = None
     view = PeerView.load()
     # Own questions alone count, from when they were sent: a message that arrives may have been sent long ago.
-    peer = view.answered_boottime or 0.0
-    heard = max(peer, view.tests.get("answered") or 0.0)
+    peer = _latest(now, view.answered_boottime)
+    heard = _latest(now, view.answered_boottime, view.tests.get("answered"))
     if stood_still >= times.lifetime:
         act.deliver(e.LeaseRanOut(f"This appliance stood still for {stood_still:.0f} s."))
-    elif probes.all_test_ips() and heard and now - heard > times.isolation:
+    elif probes.all_test_ips() and now - heard > times.isolation:
         act.deliver(e.Isolated(now - heard))
     elif _has_lost_the_witness(pulse, state, times) and now - peer > 2 * times.interval + times.probe:
         act.deliver(e.Isolated(now - peer, "Neither the peer nor the witness answers"))
     elif pulse.unwell_since is not None and now - pulse.unwell_since > times.isolation:
         act.deliver(e.Unwell(own.message))
+
+
+def _latest(now: float, *moments: float | None) -> float:
+    """The latest of CLOCK_BOOTTIME moments, or when the present state began if there is none.
+
+    A moment from the future is from before the machine was started, and tells nothing.
+    """
+    known = [moment for moment in moments if moment is not None and moment <= now]
+    return max(known, default=now - journal.seconds_in_state())
 
 
 def _has_lost_the_witness(pulse: Pulse, state: RoleState, times: timing.Timing) -> bool:

@@ -6,6 +6,7 @@ import logging
 import shutil
 import time
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -176,8 +177,24 @@ def ask_test_ips_if_due() -> None:
 
 
 def forget_failures() -> None:
-    """What was seen before this appliance stood still counts no more: the peer is silent from now on, if it is."""
-    PeerView.objects.filter(pk=1).update(consecutive_failures=0, answered_boottime=journal.boottime(), test_rounds=[])
+    """What was seen before this appliance stood still counts no more.
+
+    To a backup the peer is silent from now on, if it is. A primary has heard nobody meanwhile: its time goes on.
+    """
+    fields: dict[str, Any] = {"consecutive_failures": 0, "test_rounds": []}
+    if journal.read().role == Role.BACKUP:
+        fields["answered_boottime"] = journal.boottime()
+    PeerView.objects.filter(pk=1).update(**fields)
+
+
+def forget_moments() -> None:
+    """This appliance starts, perhaps with its machine, whose clock then has begun anew: a primary has heard nobody yet.
+
+    A backup goes by what it has kept: without it, no silence of the primary could be told from a first start.
+    """
+    if journal.read().role == Role.PRIMARY:
+        tests = {**PeerView.load().tests, "asked": None, "answered": None}
+        PeerView.objects.filter(pk=1).update(answered_boottime=None, tests=tests, test_rounds=[])
 
 
 def note_heard(header: Header) -> None:

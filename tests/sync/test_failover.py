@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from appliances.choices import ProbeOutcome, State
 from appliances.models import BackupSettings, IPConfig, SharedIP
-from sync import failover, journal, probes, role_changes
+from sync import cycle, failover, journal, probes, role_changes
 from sync.models import PeerView, RoleJournal, StatusEvent
 from sync.peer import messages
 from sync.rules import events as e
@@ -298,6 +298,56 @@ def test_a_primary_that_hears_nobody_stops_serving() -> None:
     )
     failover.consider(failover.Pulse(), stood_still=0)
     assert journal.read().state == State.P_UNCONFIRMED
+
+
+def serving_since(seconds: float, **view: object) -> None:
+    """This appliance serves for so many seconds, and keeps to an armed backup's timeout of 10 s."""
+    pair.paired(State.P_ACTIVE)
+    RoleJournal.objects.update(since_boottime=journal.boottime() - seconds)
+    status = pair.full_status(State.B_IDLE, acknowledged_timeout=None, takeover_after=10.0, test_ips=["192.0.2.1"])
+    PeerView.objects.update(status=status, **view)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("seconds", "state"), [(3.0, State.P_ACTIVE), (4.0, State.P_UNCONFIRMED)])
+def test_what_a_primary_heard_before_its_machine_was_started_keeps_nobody_from_seeing_that_it_is_cut_off(
+    seconds: float, state: State
+) -> None:
+    """It was up for 30 days, and began to serve by a test IP that has been silent ever since (row 4)."""
+    before = journal.boottime() + 30 * 86400
+    serving_since(seconds, answered_boottime=before, tests={"answered": before})
+    failover.consider(failover.Pulse(), stood_still=0)
+    assert journal.read().state == state
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_peer_heard_before_the_machine_was_started_does_not_stand_in_for_the_witness(settings: Settings) -> None:
+    settings.WITNESS_COMMAND = "false"
+    serving_since(4.0, answered_boottime=journal.boottime() + 30 * 86400, tests={"answered": journal.boottime()})
+    pulse = failover.Pulse()
+    failover.consider(pulse, stood_still=0)
+    assert pulse.lease is not None
+    pulse.lease.granted = journal.boottime() - 3.0
+    failover.consider(pulse, stood_still=0)
+    assert journal.read().state == State.P_UNCONFIRMED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_moments_of_an_earlier_run_of_the_machine_do_not_come_true_later() -> None:
+    """The clock of the new run passes them while the primary serves: nobody has answered then."""
+    serving_since(0.0, answered_boottime=journal.boottime() + 2, tests={"answered": journal.boottime() + 2})
+    cycle.boot()
+    view = PeerView.load()
+    assert (view.answered_boottime, view.tests["answered"]) == (None, None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_pauses_of_a_primary_that_is_cut_off_do_not_begin_its_time_anew() -> None:
+    long_ago = journal.boottime() - 3
+    serving_since(60.0, answered_boottime=long_ago, tests={"answered": long_ago})
+    probes.forget_failures()
+    assert PeerView.load().answered_boottime == long_ago
+    assert PeerView.load().test_rounds == []
 
 
 @pytest.mark.django_db(transaction=True)
