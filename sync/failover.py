@@ -105,7 +105,7 @@ def _watch_myself(pulse: Pulse, state: RoleState, times: timing.Timing, stood_st
     now = journal.boottime()
     own = health.read()
     pulse.note_health(own, now)
-    if state.state not in (State.P_ACTIVE, State.P_DRAINING) or probes.acknowledged_timeout() is None:
+    if state.state not in (State.P_ACTIVE, State.P_DRAINING) or probes.acknowledged().timeout is None:
         pulse.lease = None
         return
     pulse.attempt = None

@@ -64,7 +64,7 @@ def own_status() -> messages.Status:
     last = SyncRun.objects.exclude(status=SyncStatus.RUNNING).first()
     running = RoleChange.objects.filter(status=ChangeStatus.RUNNING).first()
     good = SyncRun.objects.filter(status=SyncStatus.SUCCESS).first()
-    backup, own_health = BackupSettings.load(), health.read()
+    backup, own_health, kept = BackupSettings.load(), health.read(), acknowledged()
     return messages.Status(
         header=header_of(state),
         guid=appliance.guid,
@@ -82,8 +82,8 @@ def own_status() -> messages.Status:
         takeover_after=backup.primary_timeout.total_seconds() if is_armed(backup, state) else None,
         test_ips=backup.test_ips,
         takeover_times=entered_times(backup),
-        acknowledged_timeout=acknowledged_timeout(),
-        acknowledged_times=acknowledged_times(),
+        acknowledged_timeout=kept.timeout,
+        acknowledged_times=kept.times,
         last_sync_at=good.reflects_at.timestamp() if good and good.reflects_at else None,
         last_sync_status=last.status if last else "",
         change=running.pk.hex if running else "",
@@ -91,6 +91,8 @@ def own_status() -> messages.Status:
         shared_ips=list(shared_ips.read()),
         addresses=[address for interface in interfaces() for address in interface.addresses][:ADDRESSES_TOLD],
         differing_objects=differing_objects(state),
+        announcement=announcement(),
+        acknowledged=kept.announcement,
     )
 
 
@@ -105,21 +107,28 @@ def is_armed(backup: BackupSettings, state: RoleState) -> bool:
     return state.role == Role.BACKUP and backup.enable_backup_operations and backup.enable_automatic_failover
 
 
-def acknowledged_timeout() -> float | None:
-    """The take-over timeout that this appliance, as primary, has heard of and keeps to; None if there is none.
+@dataclass(frozen=True)
+class Acknowledged:
+    """The take-over times that this appliance, as primary, has heard of and keeps to; no timeout: none."""
 
-    Times that do not go together are not acknowledged, and so never take effect.
-    """
+    timeout: float | None = None
+    times: timing.Entered = timing.DERIVED
+    announcement: str = ""
+
+
+def acknowledged() -> Acknowledged:
+    """What this primary keeps to. Times that do not go together are not acknowledged, and so never take effect."""
     peer = latest_status()
     if peer is None or peer.takeover_after is None or journal.read().role != Role.PRIMARY:
-        return None
-    return None if timing.problems(peer.takeover_after, peer.takeover_times) else peer.takeover_after
+        return Acknowledged()
+    if timing.problems(peer.takeover_after, peer.takeover_times):
+        return Acknowledged()
+    return Acknowledged(peer.takeover_after, peer.takeover_times, peer.announcement)
 
 
-def acknowledged_times() -> timing.Entered:
-    """The times that go with `acknowledged_timeout`."""
-    peer = latest_status()
-    return timing.DERIVED if peer is None or acknowledged_timeout() is None else peer.takeover_times
+def announcement() -> str:
+    """What the primary has to have heard of: these settings, since this appliance last was primary itself."""
+    return f"{journal.read().own_term}.{BackupSettings.load().announcement}"
 
 
 def entered_times(backup: BackupSettings) -> timing.Entered:
@@ -132,13 +141,17 @@ def times() -> timing.Timing:
     if journal.read().role == Role.BACKUP:
         backup = BackupSettings.load()
         return timing.derive(backup.primary_timeout.total_seconds(), entered_times(backup))
-    return timing.derive(acknowledged_timeout() or timing.DEFAULT_TIMEOUT, acknowledged_times())
+    kept = acknowledged()
+    return timing.derive(kept.timeout or timing.DEFAULT_TIMEOUT, kept.times)
 
 
 def is_acknowledged(own: timing.Timing) -> bool:
-    """Whether the primary has said that it keeps to times with which this backup may take over after its own."""
+    """Whether the primary has said that it keeps to times with which this backup may take over after its own.
+
+    What it said of former settings counts no more: it may have heard since that it has nothing to keep to.
+    """
     peer = latest_status()
-    if peer is None or peer.acknowledged_timeout is None:
+    if peer is None or peer.acknowledged_timeout is None or peer.acknowledged != announcement():
         return False
     return timing.is_kept_to(own, timing.derive(peer.acknowledged_timeout, peer.acknowledged_times))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from decimal import Decimal
+from typing import Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import models, transaction
 
 from appliances import secrets
 from appliances.choices import RateUnit, SmtpEncryption
@@ -76,7 +78,8 @@ BYTES_A_SECOND = {RateUnit.KILOBYTES: 1_000, RateUnit.MEGABYTES: 1_000_000, Rate
 class BackupSettings(Singleton):
     """Settings in force while this appliance is the backup. Never synchronised: each appliance has its own.
 
-    `pull_alert_after` alone is in force while it is the primary.
+    `pull_alert_after` alone is in force while it is the primary. `announcement` names what the primary has to have
+    heard of before this appliance may take over by itself; it is another one after each change that asks more of it.
     """
 
     enable_backup_operations = models.BooleanField(
@@ -148,9 +151,32 @@ class BackupSettings(Singleton):
         help_text="In force while this appliance is the primary. Empty: twice the backup's interval, but at least one "
         "hour.",
     )
+    announcement = models.CharField(max_length=32, default="", editable=False)
 
     class Meta:
         verbose_name = verbose_name_plural = "Backup settings"
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Save, under a new announcement if a primary that has heard of the former settings does not keep to these."""
+        with transaction.atomic():
+            before = BackupSettings.objects.select_for_update().filter(pk=1).first()
+            is_covered = before is not None and self._is_covered_by(before)
+            self.announcement = before.announcement if before and is_covered else uuid.uuid4().hex
+            if options.get("update_fields") is not None:
+                options["update_fields"] = {*options["update_fields"], "announcement"}
+            super().save(*args, **options)
+
+    def _is_covered_by(self, before: BackupSettings) -> bool:
+        """Whether a primary that keeps to `before` keeps to these: nothing of it has changed but for a longer timeout.
+
+        Whether it watches for being cut off depends on there being a test IP, not on which.
+        """
+        return self._asked == before._asked and self.primary_timeout >= before.primary_timeout
+
+    @property
+    def _asked(self) -> tuple[object, ...]:
+        is_armed = self.enable_backup_operations and self.enable_automatic_failover
+        return is_armed, bool(self.test_ips), self.probe_interval, self.address_lifetime, self.isolation_time
 
     @property
     def bandwidth_bytes(self) -> int:

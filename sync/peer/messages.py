@@ -44,7 +44,8 @@ class Status(Message):
 
     `shared_ips` are the addresses ticked there, as they are there now; `addresses` are all that its interfaces have,
     each as address/prefix. `takeover_after` and `takeover_times` are the times after which a backup takes over by
-    itself, the acknowledged ones those that a primary keeps to.
+    itself, the acknowledged ones those that a primary keeps to. `announcement` names what the backup asks of the
+    primary; the primary repeats it in `acknowledged` once it has heard of it.
     `differing_objects`: while it waits as superseded primary, in how many objects its settings differ from the peer's.
     """
 
@@ -75,6 +76,8 @@ class Status(Message):
     takeover_times: Entered = DERIVED
     acknowledged_times: Entered = DERIVED
     differing_objects: int | None = None
+    announcement: str = ""
+    acknowledged: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

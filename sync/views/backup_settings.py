@@ -46,7 +46,7 @@ def beside(it: Situation, form: BackupSettingsForm) -> dict[str, Any]:
 def in_force(it: Situation) -> str:
     """Which times hold at this moment; the form says only which are wished for while this appliance is the backup."""
     if it.role == Role.PRIMARY:
-        if probes.acknowledged_timeout() is None:
+        if probes.acknowledged().timeout is None:
             return f"At this moment {it.peer.name} does not take over by itself."
         gone = in_words(probes.times().surely_gone)
         return (

@@ -20,7 +20,7 @@ from appliances.choices import (
     SyncTrigger,
 )
 from appliances.models import FailoverRelationship
-from sync import health, history
+from sync import health, history, probes
 from sync.health import Health
 from sync.models import PeerView, RoleChange, RoleJournal, SyncRun
 from sync.peer import identity, messages
@@ -139,5 +139,6 @@ def full_status(state: State, **fields: Any) -> dict[str, Any]:
         last_sync_status="",
         change="",
         pins=[],
+        acknowledged=probes.announcement(),
     )
     return asdict(replace(status, **fields))
