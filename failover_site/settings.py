@@ -5,6 +5,7 @@ A value that cannot be used stops the start and names the variable.
 
 import os
 import secrets
+import shlex
 import socket
 import sys
 from pathlib import Path
@@ -33,6 +34,11 @@ ALLOW_LOOPBACK_TARGETS = env.bool("ALLOW_LOOPBACK_TARGETS", default=False)
 FIRST_SYNC_DELAY_SECONDS = env.int("FIRST_SYNC_DELAY_SECONDS", default=60)
 FENCING_COMMAND = env.str("FENCING_COMMAND", default="")
 WITNESS_COMMAND = env.str("WITNESS_COMMAND", default="")
+for _name, _command in {"FENCING_COMMAND": FENCING_COMMAND, "WITNESS_COMMAND": WITNESS_COMMAND}.items():
+    try:
+        shlex.split(_command)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{_name} cannot be read as words ({error}): {_command}") from error
 CRASH_POINTS = env.bool("CRASH_POINTS", default=False)
 PRODUCT = "failover-site"
 PRODUCT_VERSION = "1.0.0"

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import shlex
+import signal
 import subprocess
 import threading
+import time
 
 from django.conf import settings
 
 from appliances import selectors
 from sync import journal
+from sync.rules.timing import DRIFT
 
 FENCE_SECONDS = 30.0
 WITNESS_SECONDS = 10.0
 ASK_AGAIN_SECONDS = 30.0
-DRIFT = 0.02  # of the clocks of two machines, together
+MAX_OUTPUT = 64 * 1024  # bytes that are kept of what a program says
+LISTEN_SECONDS = 0.05
+# All that a program finds in its environment beside what it is told: the secrets of this appliance are not for it.
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
 log = logging.getLogger(__name__)
 
@@ -31,28 +38,62 @@ class Errand:
     def __init__(self, command: str, seconds: float, environment: dict[str, str]) -> None:
         self.asked = journal.boottime()
         self.answer: bool | None = None
-        argv = shlex.split(command)
         self.thread = threading.Thread(
-            target=self._run, args=(argv, seconds, environment), name="program from outside", daemon=True
+            target=self._run, args=(command, seconds, environment), name="program from outside", daemon=True
         )
         self.thread.start()
 
-    def _run(self, argv: list[str], seconds: float, environment: dict[str, str]) -> None:
-        said, end = "", None
+    def _run(self, command: str, seconds: float, environment: dict[str, str]) -> None:
+        end, said = None, ""
         try:
-            done = subprocess.run(
-                argv,
-                capture_output=True,
-                timeout=seconds,
-                check=False,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **environment},
-            )
-            end, said = done.returncode, done.stderr[-500:].decode(errors="replace")
-        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            end, said = _result(shlex.split(command), seconds, {**ENVIRONMENT, **environment})
+        except (OSError, ValueError) as error:  # no such program, or no command: an unbalanced quote
             said = str(error)
-        log.info("program from outside ended", extra={"program": argv[0], "status": end, "output": said})
-        self.answer = end == 0
+        finally:
+            # Its words may be secret, but for the first.
+            words = {"program": command.split()[0], "status": end, "output": said[-500:]}
+            log.info("program from outside ended", extra=words)
+            self.answer = end == 0
+
+
+def _result(argv: list[str], seconds: float, environment: dict[str, str]) -> tuple[int | None, str]:
+    """The exit status of a program, None if it took too long and was ended with its children; and what it said.
+
+    A child that it leaves behind may hold its output open: only the program itself is waited for.
+    """
+    deadline = time.monotonic() + seconds
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        start_new_session=True,
+    )
+    with process.stdout as output:  # type: ignore[union-attr]  # it is a pipe
+        said = _listen(process, output.fileno(), deadline)
+        try:
+            return process.wait(max(0.0, deadline - time.monotonic())), said
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return None, f"ended after {seconds:.0f} s; {said}"
+
+
+def _listen(process: subprocess.Popen[bytes], output: int, deadline: float) -> str:
+    """What a program says until it closes its output, ends, or the deadline (CLOCK_MONOTONIC) has come."""
+    said, poll = b"", select.poll()
+    poll.register(output, select.POLLIN)
+    while (left := deadline - time.monotonic()) > 0:
+        has_ended = process.poll() is not None  # what it has said by then is in the pipe
+        if poll.poll(0 if has_ended else min(left, LISTEN_SECONDS) * 1000):
+            chunk = os.read(output, MAX_OUTPUT)
+            if not chunk:
+                break
+            said = (said + chunk)[-MAX_OUTPUT:]
+        elif has_ended:
+            break
+    return said.decode(errors="replace")
 
 
 def ask_witness(term: int, ttl: int) -> Errand | None:
