@@ -52,6 +52,8 @@ def configuration() -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": True,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # Once more, for a connection that is dead since the broker was started again.
+        "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0},
         "broker_transport_options": settings.BROKER_TRANSPORT_OPTIONS,
         # The schedule is static, so it needs no file that a crash could damage.
         "beat_scheduler": "celery.beat:Scheduler",

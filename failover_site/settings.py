@@ -142,10 +142,14 @@ DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
 # --- Broker -----------------------------------------------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default=f"redis+socket://{broker_socket(DATA_DIR)}")
+BROKER_SECONDS = 1.0  # it is on this machine or beside it: a slower answer is as good as none
 BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
     "visibility_timeout": 43200,
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
+    # A broker that hangs without closing must hold up nobody: a message is a hint, and the database says what is due.
+    "socket_timeout": BROKER_SECONDS,
+    "socket_connect_timeout": BROKER_SECONDS,
 }
 if REDIS_URL.startswith("filesystem://"):
     _folder = str(DATA_DIR / "messages")
@@ -159,7 +163,13 @@ if REDIS_URL.startswith("filesystem://"):
 else:
     if not REDIS_URL.startswith(("redis://", "rediss://", "redis+socket://")):
         raise ImproperlyConfigured("REDIS_URL must begin with redis://, rediss:// or redis+socket://")
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": client_url(REDIS_URL)}}
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": client_url(REDIS_URL),
+            "OPTIONS": {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS},
+        }
+    }
 
 # --- Log-in and security ----------------------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = [
