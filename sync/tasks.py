@@ -17,7 +17,7 @@ from appliances.choices import ChangeStatus, Role, SyncTrigger
 from appliances.incoming import watch as incoming
 from appliances.services import sessions
 from sync import alerts, cycle, failover, history, journal, role_changes
-from sync.datasync import pull
+from sync.datasync import pull, retention
 from sync.datasync.tidy import tidy
 from sync.errors import MessageRefused, SyncError, SyncRefused
 from sync.keeper import Keeper
@@ -124,8 +124,10 @@ def take_in() -> None:
 
 @shared_task(name="sync.housekeeping")
 def housekeeping() -> None:
-    """Forget what nobody needs any more: old history, expired sessions, and files that nothing refers to."""
+    """Forget what is past its time: old history, log-ins, sessions and recordings, and files that nothing refers to."""
     forgotten = {"history": history.prune(), "sessions": sessions.forget_expired()}
+    expired = retention.expire()
+    forgotten |= {"past_sessions": expired.sessions, "past_recordings": expired.recordings}
     swept = tidy()
     forgotten |= {"files": swept.blobs, "bytes": swept.size_bytes}
     log.info("housekeeping done", extra=forgotten)

@@ -92,6 +92,12 @@ LOGIN_TABS = (
                 "appliances.view_apiconfiguration",
                 NOT_ON_BACKUP,
             ),
+            Tab(
+                "Retention",
+                "login:appliances_retentionsettings_changelist",
+                "appliances.view_retentionsettings",
+                NOT_ON_BACKUP,
+            ),
             Tab("Support", "login:support"),
         ),
     ),

@@ -124,6 +124,8 @@ def _keep(folder: int, document: Document) -> None:
     for given in missing:
         with _opened(folder, given.file):  # before anything is copied
             pass
+    for given in missing:
+        uploads.not_sealed(given.id)
     rows = [_recording(given, _store(folder, given.file)) for given in missing]
     with transaction.atomic():
         if document.session is not None:

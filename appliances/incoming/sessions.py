@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from appliances.incoming.documents import EventGiven, SessionGiven
-from appliances.models import Account, Recording, SessionEvent, SupportSession, Upload
+from appliances.models import Account, Recording, SessionEvent, SupportSession, Tombstone, Upload
 
 WRITE_ROWS = 500  # rows handed to the database in one call
 
@@ -30,6 +30,8 @@ def bring_in(given: SessionGiven) -> bool:
         AlreadyThere: nothing was changed.
     """
     with transaction.atomic():
+        if Tombstone.objects.filter(row_id=given.id).exists():
+            raise AlreadyThere(f"The session {given.id} was deleted by the retention, and does not come back.")
         new = _row(given)
         here = SupportSession.objects.filter(pk=given.id).first()
         if here is None:

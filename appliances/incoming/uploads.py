@@ -28,7 +28,7 @@ from django.utils import timezone
 
 from appliances import blobs, durable, selectors
 from appliances.incoming.documents import RecordingGiven
-from appliances.models import Recording, Upload
+from appliances.models import Recording, Tombstone, Upload
 
 RESERVE_BYTES = 256 << 20  # the database must be able to go on after any upload
 FOLDER = "uploads"
@@ -87,7 +87,7 @@ def begin(key: uuid.UUID, given: RecordingGiven, length: int | None, account_nam
     Raises:
         Sealed, blobs.StoreFull
     """
-    _not_sealed(key)
+    not_sealed(key)
     check_room(length or 0)
     upload = Upload(
         id=key,
@@ -100,7 +100,7 @@ def begin(key: uuid.UUID, given: RecordingGiven, length: int | None, account_nam
         account_name=account_name,
     )
     with _held(key) as file:
-        _not_sealed(key)
+        not_sealed(key)
         file.truncate(0)
         upload.save()
     return upload
@@ -127,7 +127,7 @@ def receive(key: uuid.UUID, read: Read, *, offset: int, count: int, length: int 
         Sealed, Gone, Busy, OtherOffset, TooMuch: nothing was read.
         Cut, blobs.StoreFull: what had come until then is kept.
     """
-    _not_sealed(key)
+    not_sealed(key)
     look(key)
     with _held(key) as file:
         upload, arrived = look(key)
@@ -156,7 +156,7 @@ def discard(key: uuid.UUID) -> None:
     Raises:
         Sealed, Gone, Busy
     """
-    _not_sealed(key)
+    not_sealed(key)
     look(key)
     with _held(key):
         Upload.objects.filter(pk=key).delete()
@@ -187,9 +187,12 @@ def check_room(size_bytes: int) -> None:
         raise blobs.StoreFull("The disk of this appliance has no room for the recording.")
 
 
-def _not_sealed(key: uuid.UUID) -> None:
+def not_sealed(key: uuid.UUID) -> None:
+    """Raises Sealed if the recording is here, or was deleted."""
     if Recording.objects.filter(pk=key).exists():
         raise Sealed(f"The recording {key} is complete and is never changed.")
+    if Tombstone.objects.filter(row_id=key).exists():
+        raise Sealed(f"The recording {key} was deleted by the retention, and does not come back.")
 
 
 def _check_length(upload: Upload, said: int | None, reached: int) -> None:

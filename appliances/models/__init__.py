@@ -6,9 +6,9 @@ from appliances.models.certificate import Certificate
 from appliances.models.file_store import FileStoreFile
 from appliances.models.network import IPConfig, SharedIP
 from appliances.models.relationship import FailoverRelationship, InterApplianceKey
-from appliances.models.settings import ApiConfiguration, BackupSettings, EmailConfiguration
+from appliances.models.settings import ApiConfiguration, BackupSettings, EmailConfiguration, RetentionSettings
 from appliances.models.site import Site
-from appliances.models.support_session import Recording, SessionEvent, SupportSession
+from appliances.models.support_session import Recording, SessionEvent, SupportSession, Tombstone
 from appliances.models.upload import Upload
 
 __all__ = [
@@ -23,9 +23,11 @@ __all__ = [
     "IPConfig",
     "InterApplianceKey",
     "Recording",
+    "RetentionSettings",
     "SessionEvent",
     "SharedIP",
     "Site",
     "SupportSession",
+    "Tombstone",
     "Upload",
 ]

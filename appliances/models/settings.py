@@ -72,6 +72,39 @@ class ApiConfiguration(Singleton):
         return "API configuration"
 
 
+class RetentionSettings(Singleton):
+    """How long sessions and recordings are kept. Synchronised; in force on the serving primary."""
+
+    keep_sessions_days = models.PositiveIntegerField(
+        "Keep support sessions for (days)",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(36_500)],
+        help_text="Counted from the end of a session, which goes with its event log and its recordings. Empty: for "
+        "good.",
+    )
+    keep_recordings_days = models.PositiveIntegerField(
+        "Keep recordings for (days)",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(36_500)],
+        help_text="Counted from the beginning of a recording. Empty: as long as its session.",
+    )
+    max_recordings_gigabytes = models.PositiveIntegerField(
+        "Keep recordings up to a total of (GB)",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(10_000_000)],
+        help_text="Beyond that the oldest ones go. Empty: no limit.",
+    )
+
+    class Meta:
+        verbose_name = verbose_name_plural = "Retention"
+
+    def __str__(self) -> str:
+        return "Retention"
+
+
 BYTES_A_SECOND = {RateUnit.KILOBYTES: 1_000, RateUnit.MEGABYTES: 1_000_000, RateUnit.MEGABITS: 125_000}
 
 

@@ -1,4 +1,4 @@
-"""Support sessions with their event logs and recordings: append-only, kept in union on both appliances."""
+"""Support sessions with their event logs and recordings, and what was deleted of them: append-only, kept in union."""
 
 from __future__ import annotations
 
@@ -61,3 +61,17 @@ class Recording(AppendOnly):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Tombstone(AppendOnly):
+    """What it names was deleted and never comes back: a session with all that belongs to it, or one recording.
+
+    `dataset` is the label of the model (`appliances.SupportSession` or `appliances.Recording`). It is kept for good.
+    """
+
+    dataset = models.CharField(max_length=60)
+    row_id = models.UUIDField(db_index=True)
+    deleted_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.dataset} {self.row_id}"

@@ -48,6 +48,10 @@ class MarkBook:
         """Count a row that is held from now on."""
         self._entry(origin, incarnation)[1].add(line)
 
+    def remove(self, origin: str, incarnation: int, line: bytes) -> None:
+        """Count a row no longer that was held until now."""
+        self._entry(origin, incarnation)[1].remove(line)
+
     def reach(self, origin: str, incarnation: int, seq: int) -> None:
         """Everything up to `seq` has been dealt with."""
         mark, _ = self._entry(origin, incarnation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import logging
 import re
@@ -17,7 +18,7 @@ from sync.datasync import apply, lease, marks, receive, union
 from sync.datasync.lease import LeaseLost, Progress
 from sync.datasync.receive import Received, RowReceiver, Staging
 from sync.datasync.refusals import SENTENCES, refused
-from sync.datasync.registry import APPEND_ONLY, SETTINGS, by_label
+from sync.datasync.registry import APPEND_ONLY, SETTINGS, TOMBSTONE, by_label
 from sync.datasync.rows import RowCodec
 from sync.datasync.send import send
 from sync.datasync.wrapping import SecretWrap, for_snapshot
@@ -72,7 +73,7 @@ def pull_data(
     1. Take the lease; one data-sync runs at a time.
     2. Ask the primary for its manifest, which makes a snapshot there, and compare.
     3. Receive the rows that differ, then the blobs they need that are not here.
-    4. Merge append-only rows, batch by batch; send up what the primary lacks.
+    4. Merge append-only rows, batch by batch, the tombstones among them before step 3; send up what the primary lacks.
     5. Replace the settings in one transaction.
     6. Check that both sides hold the same, and tell the primary.
 
@@ -165,6 +166,7 @@ class _Pull:
     def _transfer(self, manifest: Manifest, mine: list[TableDigest]) -> None:
         marks.heed(manifest.marks)
         wrap = for_snapshot(manifest.snapshot_id)
+        manifest = self._tombstones(manifest, wrap)
         plan = diff.plan(mine, manifest.settings, marks.held(), manifest.marks)
         received = self._rows(manifest, plan, wrap)
         crash.point("pull rows staged")
@@ -178,6 +180,20 @@ class _Pull:
         apply.apply_settings(manifest, received.tables, wrap, self._op_id, self._progress.hold)
         self._agree(manifest, answered)
         crash.point("pull agreed")
+
+    def _tombstones(self, manifest: Manifest, wrap: SecretWrap) -> Manifest:
+        """What was deleted on either side is deleted on both; the manifest as it is then, without tombstones to move.
+
+        They come before everything else: what they remove must not move.
+        """
+        ours, theirs = (
+            [mark for mark in found if mark.dataset == TOMBSTONE] for found in (marks.held(), manifest.marks)
+        )
+        plan = diff.plan([], [], ours, theirs)
+        self._merge(self._rows(manifest, plan, wrap))
+        answered = {mark.key: mark for mark in self._send(manifest, plan)}
+        held = {mark.key: mark for mark in manifest.marks} | answered
+        return dataclasses.replace(manifest, marks=list(held.values()))
 
     def _rows(self, manifest: Manifest, plan: diff.Plan, wrap: SecretWrap) -> Received:
         self._progress.stage(SyncStage.ROWS)

@@ -110,6 +110,11 @@ SETTINGS = (
     ),
     Dataset("appliances.ApiConfiguration", MergeMode.MIRROR, ("id", "enable_xml_api", "enable_session_api")),
     Dataset(
+        "appliances.RetentionSettings",
+        MergeMode.MIRROR,
+        ("id", "keep_sessions_days", "keep_recordings_days", "max_recordings_gigabytes"),
+    ),
+    Dataset(
         "appliances.FileStoreFile",
         MergeMode.MIRROR,
         ("id", "name", "blob_id", "size_bytes", "content_type", "is_public", "created_at"),
@@ -119,8 +124,10 @@ SETTINGS = (
     ),
 )
 
-# Kept in union on both appliances; rows are never changed once they are sealed.
+# Kept in union on both appliances; rows are never changed once they are sealed. A tombstone removes what it names.
+TOMBSTONE = "appliances.Tombstone"
 APPEND_ONLY = (
+    Dataset(TOMBSTONE, MergeMode.UNION, ("id", *MARK_FIELDS, "dataset", "row_id", "deleted_at")),
     Dataset(
         "appliances.SupportSession",
         MergeMode.UNION,

@@ -173,6 +173,11 @@ class RowSum:
         self.rows += 1
         self._sum = (self._sum + int.from_bytes(blake3(line).digest(), "big")) % self.MODULUS
 
+    def remove(self, line: bytes) -> None:
+        """Count one row no longer."""
+        self.rows -= 1
+        self._sum = (self._sum - int.from_bytes(blake3(line).digest(), "big")) % self.MODULUS
+
     @property
     def digest(self) -> str:
         """The sum as 64 hex digits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection, transaction
 
+from appliances import durable
 from sync.datasync.refusals import refused
 from sync.datasync.registry import Dataset
 from sync.datasync.rows import RowCodec
@@ -104,10 +106,23 @@ def remove(snapshot_id: str) -> None:
 
 @contextmanager
 def read_transaction() -> Iterator[None]:
-    """Everything read inside is of one moment, and no writer waits for it."""
+    """Everything read inside is of one moment, and no writer waits for it but the retention."""
     if connection.in_atomic_block:
         yield
         return
+    with durable.folder_lock(_root(), fcntl.LOCK_SH), _read_only():
+        yield
+
+
+@contextmanager
+def none_is_made() -> Iterator[bool]:
+    """Whether there is no snapshot; as long as this lasts, none is made. Waits for those who are just reading."""
+    with durable.folder_lock(_root(), fcntl.LOCK_EX):
+        yield not are_there()
+
+
+@contextmanager
+def _read_only() -> Iterator[None]:
     if connection.vendor == "sqlite":
         mode = connection.transaction_mode  # type: ignore[attr-defined]
         connection.transaction_mode = "DEFERRED"  # type: ignore[attr-defined]

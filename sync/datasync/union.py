@@ -1,4 +1,7 @@
-"""Append-only rows from the peer are kept beside our own: insert what is absent, never change what is here."""
+"""Append-only rows from the peer are kept beside our own: insert what is absent, never change what is here.
+
+What a tombstone names is not inserted; a new tombstone removes it.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from django.db import IntegrityError
 
 from appliances.choices import Severity
 from sync import history
-from sync.datasync import marks
+from sync.datasync import marks, tombstones
 from sync.datasync.marks import NO_SECRETS, MarkBook
 from sync.datasync.refusals import refused
-from sync.datasync.registry import by_label
+from sync.datasync.registry import TOMBSTONE, by_label
 from sync.datasync.rows import Row, RowCodec
 from sync.datasync.tables import insert
 from sync.models import StatusEvent
@@ -45,7 +48,8 @@ def merge(wanted: Wanted, rows: Iterable[Row], tick: Callable[[], None] = lambda
     """
     codec = RowCodec(by_label()[wanted.dataset], NO_SECRETS)
     source, added = iter(rows), 0
-    while batch := list(islice(source, marks.BATCH_ROWS)):
+    at_once = tombstones.BATCH if wanted.dataset == TOMBSTONE else marks.BATCH_ROWS
+    while batch := list(islice(source, at_once)):
         added += _merge_batch(codec, batch, wanted)
         tick()
     with marks.book(codec.dataset) as held:
@@ -58,8 +62,10 @@ def _merge_batch(codec: RowCodec, batch: Sequence[Row], wanted: Wanted) -> int:
     conflicts: list[str] = []
     try:
         with marks.book(codec.dataset) as held:
-            new = _absent(codec, incoming, conflicts)
+            new = tombstones.without_deleted(codec, _absent(codec, incoming, conflicts))
             insert(codec, new)
+            if codec.dataset.label == TOMBSTONE:
+                tombstones.heed(codec, new)
             _count(codec, held, new)
             held.reach(wanted.origin, wanted.incarnation, marks.mark_fields(codec, batch[-1])[2])
     except IntegrityError as error:

@@ -17,7 +17,7 @@ from pytest_django import Settings
 from appliances import blobs
 from appliances.choices import Role
 from appliances.gate import Gate
-from appliances.models import Account, ApiConfiguration, Recording, SessionEvent, SupportSession, Upload
+from appliances.models import Account, ApiConfiguration, Recording, SessionEvent, SupportSession, Tombstone, Upload
 
 pytestmark = pytest.mark.django_db
 
@@ -155,6 +155,14 @@ def test_a_whole_recording_in_one_request(call: Callable[..., HttpResponse], ses
     told(call("PUT", f"recordings/{key}?session={session}&name=b", b"other"), 409, "sealed")
     assert call("HEAD", f"recordings/{key}").headers["Upload-Offset"] == str(len(content))
     told(call("DELETE", f"recordings/{key}"), 409, "sealed")
+
+
+def test_what_the_retention_deleted_does_not_come_back(call: Callable[..., HttpResponse], session: str):
+    key, gone = str(uuid.uuid4()), str(uuid.uuid4())
+    for row_id in (key, gone):
+        Tombstone.objects.create(dataset="x", row_id=row_id, deleted_at="2026-01-01T00:00:00Z")
+    told(call("PUT", f"recordings/{key}?session={session}&name=b", b"x"), 409, "sealed")
+    told(call("POST", "sessions", DOCUMENT | {"id": gone, "events": []}), 409, "already_there")
 
 
 def metadata(**values: str) -> str:

@@ -155,3 +155,67 @@ def blob_ids() -> list[str]:
     for blob_id in found:
         blobs.verify(blob_id)
     return found
+
+
+def whole_session(name: str, age_days: int = 100) -> str:
+    """A session that ended so many days ago, with three events and a recording; its id."""
+    from django.utils import timezone
+
+    from appliances import blobs
+    from appliances.models import Recording, SessionEvent, SupportSession
+
+    at = timezone.now() - dt.timedelta(days=age_days)
+    key = uuid.uuid4()
+    SupportSession.objects.create(id=key, started_at=at, ended_at=at, account_name="a", customer_name=name)
+    for number in range(3):
+        SessionEvent.objects.create(session_id=key, at=at, kind="chat", text=f"{name} {number}")
+    blob = blobs.store([name.encode()])
+    Recording.objects.create(session_id=key, name=name, started_at=at, blob_id=blob.blob_id, size_bytes=blob.size_bytes)
+    return key.hex
+
+
+def expire(days: int | None, recordings_days: int | None = None) -> str:
+    """What the retention deletes, where sessions and recordings are kept for so many days."""
+    from appliances.models import RetentionSettings
+    from sync.datasync import retention
+
+    wishes = {"keep_sessions_days": days, "keep_recordings_days": recordings_days}
+    RetentionSettings.objects.update_or_create(pk=1, defaults=wishes)
+    return str(retention.expire())
+
+
+def delete_session(key: str) -> None:
+    """Delete a session for good."""
+    from sync.datasync import tombstones
+
+    tombstones.delete(tombstones.SESSION, [uuid.UUID(key)])
+
+
+def names_held() -> list[str]:
+    """The customers of the sessions, and the names of the recordings, that are here."""
+    from appliances.models import Recording, SupportSession
+
+    sessions = SupportSession.objects.values_list("customer_name", flat=True)
+    return sorted([*sessions, *Recording.objects.values_list("name", flat=True)])
+
+
+IMAGE: list[Any] = []
+
+
+def take_image() -> None:
+    """Remember the append-only rows and how far they reach."""
+    from sync.datasync.registry import APPEND_ONLY
+    from sync.models import SealedMark
+
+    IMAGE[:] = [list(dataset.model._base_manager.all()) for dataset in APPEND_ONLY] + [list(SealedMark.objects.all())]
+
+
+def restore_image() -> None:
+    """The append-only rows are those of the image again."""
+    from sync.datasync.registry import APPEND_ONLY
+    from sync.models import SealedMark
+
+    models: list[Any] = [*(dataset.model for dataset in APPEND_ONLY), SealedMark]
+    for model, rows in zip(models, IMAGE, strict=True):
+        model._base_manager.all().delete()
+        model._base_manager.bulk_create(rows)

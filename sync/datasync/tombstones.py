@@ -1,0 +1,78 @@
+"""Deleted for good: a tombstone removes what it names, on both appliances, and keeps it from coming back.
+
+A tombstone of a session stands for its event log and its recordings too, so deleting one costs one row. Rows that go
+are taken off the marks in the same transaction; both appliances apply the same tombstones, so their marks stay equal.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Sequence
+
+from django.db import models, transaction
+from django.utils import timezone
+
+from appliances.models import Recording, SessionEvent, SupportSession, Tombstone
+from sync.datasync import marks
+from sync.datasync.marks import NO_SECRETS
+from sync.datasync.registry import by_label
+from sync.datasync.rows import Row, RowCodec
+
+BATCH = 50  # tombstones a transaction: each may stand for a long event log
+SESSION = SupportSession._meta.label
+RECORDING = Recording._meta.label
+# Which field of a synchronised row names what a tombstone of that kind removes.
+_NAMED_BY = {
+    SESSION: ((SESSION, "id"),),
+    SessionEvent._meta.label: ((SESSION, "session_id"),),
+    RECORDING: ((SESSION, "session_id"), (RECORDING, "id")),
+}
+
+
+def delete(dataset: str, ids: Collection[uuid.UUID]) -> None:
+    """These sessions, or recordings, are deleted for good; for at most BATCH of them."""
+    now = timezone.now()
+    with transaction.atomic():
+        Tombstone.objects.bulk_create(Tombstone(dataset=dataset, row_id=key, deleted_at=now) for key in ids)
+        _erase(dataset, ids)
+
+
+def heed(codec: RowCodec, rows: Sequence[Row]) -> None:
+    """What these tombstones, which came from the peer, name is here no more."""
+    place = codec.dataset.fields.index
+    for dataset in (SESSION, RECORDING):
+        if ids := [row[place("row_id")] for row in rows if row[place("dataset")] == dataset]:
+            _erase(dataset, ids)
+
+
+def without_deleted(codec: RowCodec, rows: Sequence[Row]) -> list[Row]:
+    """The rows that no tombstone names."""
+    left = list(rows)
+    for dataset, name in _NAMED_BY.get(codec.dataset.label, ()):
+        place = codec.dataset.fields.index(name)
+        gone = deleted(dataset, {row[place] for row in left})
+        left = [row for row in left if row[place] not in gone]
+    return left
+
+
+def deleted(dataset: str, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Which of these were deleted."""
+    found = Tombstone.objects.filter(dataset=dataset, row_id__in=ids) if ids else Tombstone.objects.none()
+    return set(found.values_list("row_id", flat=True))
+
+
+def _erase(dataset: str, ids: Collection[uuid.UUID]) -> None:
+    for label, names in _NAMED_BY.items():
+        for named_dataset, name in names:
+            if named_dataset == dataset:
+                _erase_rows(label, by_label()[label].model._base_manager.filter(**{f"{name}__in": ids}))
+
+
+def _erase_rows(label: str, rows: models.QuerySet[models.Model]) -> None:
+    codec = RowCodec(by_label()[label], NO_SECRETS)
+    with marks.book(codec.dataset) as held:
+        for row in codec.read(rows):
+            origin, incarnation, seq = marks.mark_fields(codec, row)
+            if seq is not None:
+                held.remove(origin, incarnation, codec.digest_line(row))
+        rows.delete()
