@@ -69,6 +69,14 @@ def turn(pulse: failover.Pulse) -> list[due.Work]:
     return due.work_due(seen)
 
 
+def between_turns(pulse: failover.Pulse) -> None:
+    """Many times a second: a primary whose time is over stops now, however long the turns wait for somebody."""
+    try:
+        failover.stop_in_time(pulse)
+    except UnknownEdge as error:
+        log.info("event out of date", extra={"why": str(error)})
+
+
 def _deliver_failover(pulse: failover.Pulse, stood_still: float) -> None:
     try:
         failover.consider(pulse, stood_still=stood_still)

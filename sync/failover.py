@@ -41,13 +41,15 @@ log = logging.getLogger(__name__)
 class Pulse:
     """What one process remembers from turn to turn: when it last turned, and since when it is not well.
 
-    `portal` watches the own web server; None where there is none to watch.
+    `portal` watches the own web server; None where there is none to watch. `limit` is the moment (CLOCK_BOOTTIME
+    seconds) at which a primary stops serving unless it learns better before; None where nothing speaks against it.
     """
 
     def __init__(self, portal: Portal | None = None) -> None:
         self.portal = portal
         self.last: tuple[float, float] | None = None
         self.tilt_until = 0.0
+        self.limit: float | None = None
         self.unwell_since: float | None = None
         self.attempt: Attempt | None = None
         self.lease: Lease | None = None
@@ -100,27 +102,55 @@ def consider(pulse: Pulse, *, stood_still: float) -> None:
             _watch_the_primary(pulse, state, times)
 
 
+def stop_in_time(pulse: Pulse) -> None:
+    """A primary whose limit has come stops serving, without waiting for the next turn; anybody else does nothing.
+
+    The times that keep two primaries apart leave `timing.LOOP_LATENESS` for this, far less than from turn to turn.
+    """
+    if pulse.limit is None or journal.boottime() <= pulse.limit:
+        return
+    with pulse.turning:
+        state = journal.read()
+        if state.role == Role.PRIMARY:
+            _watch_myself(pulse, state, probes.times(), 0.0)
+
+
 def _watch_myself(pulse: Pulse, state: RoleState, times: timing.Timing, stood_still: float) -> None:
     """A primary that must not go on stops serving (rows 2, 7, 7b)."""
     now = journal.boottime()
-    own = health.read()
-    pulse.note_health(own, now)
+    pulse.note_health(health.read(), now)
+    pulse.limit = None
     if state.state not in (State.P_ACTIVE, State.P_DRAINING) or probes.acknowledged().timeout is None:
         pulse.lease = None
         return
     pulse.attempt = None
+    if stood_still >= times.lifetime:
+        act.deliver(e.LeaseRanOut(f"This appliance stood still for {stood_still:.0f} s."))
+        return
+    limits = _limits(pulse, state, times, now)
+    pulse.limit = min((moment for moment, _ in limits), default=None)
+    over = [event for moment, event in limits if moment < now]
+    if over:
+        act.deliver(over[0])
+
+
+def _limits(pulse: Pulse, state: RoleState, times: timing.Timing, now: float) -> list[tuple[float, e.Event]]:
+    """Until when this primary may serve at the longest, and what has happened then; the gravest first."""
     view = PeerView.load()
     # Own questions alone count, from when they were sent: a message that arrives may have been sent long ago.
     peer = _latest(now, view.answered_boottime)
     heard = _latest(now, view.answered_boottime, view.tests.get("answered"))
-    if stood_still >= times.lifetime:
-        act.deliver(e.LeaseRanOut(f"This appliance stood still for {stood_still:.0f} s."))
-    elif probes.all_test_ips() and now - heard > times.isolation:
-        act.deliver(e.Isolated(now - heard))
-    elif _has_lost_the_witness(pulse, state, times) and now - peer > 2 * times.interval + times.probe:
-        act.deliver(e.Isolated(now - peer, "Neither the peer nor the witness answers"))
-    elif pulse.unwell_since is not None and now - pulse.unwell_since > times.isolation:
-        act.deliver(e.Unwell(own.message))
+    found: list[tuple[float, e.Event]] = []
+    if probes.all_test_ips():
+        found.append((heard + times.isolation, e.Isolated(now - heard)))
+    if settings.WITNESS_COMMAND:
+        pulse.lease = pulse.lease or Lease()
+        pulse.lease.renew_if_due(state.own_term, witness_seconds(times))
+        ends = max(pulse.lease.ends(witness_seconds(times)), peer + 2 * times.interval + times.probe)
+        found.append((ends, e.Isolated(now - peer, "Neither the peer nor the witness answers")))
+    if pulse.unwell_since is not None:
+        found.append((pulse.unwell_since + times.isolation, e.Unwell(health.read().message)))
+    return found
 
 
 def _latest(now: float, *moments: float | None) -> float:
@@ -130,15 +160,6 @@ def _latest(now: float, *moments: float | None) -> float:
     """
     known = [moment for moment in moments if moment is not None and moment <= now]
     return max(known, default=now - journal.seconds_in_state())
-
-
-def _has_lost_the_witness(pulse: Pulse, state: RoleState, times: timing.Timing) -> bool:
-    """Whether a witness is configured and has not renewed its word in time."""
-    if not settings.WITNESS_COMMAND:
-        return False
-    pulse.lease = pulse.lease or Lease()
-    pulse.lease.renew_if_due(state.own_term, witness_seconds(times))
-    return pulse.lease.has_run_out(witness_seconds(times))
 
 
 def _watch_the_primary(pulse: Pulse, state: RoleState, times: timing.Timing) -> None:

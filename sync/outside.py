@@ -19,7 +19,7 @@ from django.conf import settings
 
 from appliances import selectors
 from sync import journal
-from sync.rules.timing import DRIFT
+from sync.rules.timing import DRIFT, LOOP_LATENESS
 
 FENCE_SECONDS = 30.0
 WITNESS_SECONDS = 10.0
@@ -185,6 +185,9 @@ class Lease:
         if self._errand is None or journal.boottime() - self._errand.asked >= ttl / 4:
             self._errand = ask_witness(term, ttl)
 
-    def has_run_out(self, ttl: int) -> bool:
-        """Whether the witness may have given the role to the peer, by whichever clock."""
-        return journal.boottime() - self.granted > ttl * (1 - DRIFT)
+    def ends(self, ttl: int) -> float:
+        """When this primary must stop at the latest, in CLOCK_BOOTTIME seconds.
+
+        By then the witness cannot have given the role to the peer, by whichever clock and however late the stop is.
+        """
+        return self.granted + ttl * (1 - DRIFT) - LOOP_LATENESS

@@ -20,7 +20,7 @@ from sync import alerts, cycle, failover, history, journal, role_changes
 from sync.datasync import pull, retention
 from sync.datasync.tidy import tidy
 from sync.errors import MessageRefused, SyncError, SyncRefused
-from sync.keeper import Keeper
+from sync.keeper import SENTRY_SECONDS, Keeper
 from sync.models import RoleChange
 from sync.peer import messages
 from sync.peer.client import PeerClient
@@ -57,28 +57,29 @@ def watch() -> None:
 _pulse, _watch = failover.Pulse(Portal()), alerts.Watch()
 _keeper = Keeper(turn, lambda: settings.DATA_DIR / "keeper.lock")
 _watchman = Keeper(watch, lambda: settings.DATA_DIR / "watchman.lock")
+_sentry = Keeper(lambda: cycle.between_turns(_pulse), lambda: settings.DATA_DIR / "sentry.lock", seconds=SENTRY_SECONDS)
+_residents = (_keeper, _sentry, _watchman)
 
 
 @shared_task(name="sync.keep")
 def keep() -> None:
-    """The keeper runs in this worker, and the watchman beside it; the tick sees to it that they do."""
-    _keeper.ensure()
-    _watchman.ensure()
+    """The keeper runs in this worker, with the sentry and the watchman beside it; the tick sees to it that they do."""
+    for resident in _residents:
+        resident.ensure()
 
 
 @signals.worker_ready.connect
 def keep_from_the_start(sender: Any, **_: Any) -> None:
     """The first turn does not wait for a tick."""
     if str(getattr(sender, "hostname", "")).startswith("role@"):
-        _keeper.ensure()
-        _watchman.ensure()
+        keep()
 
 
 @signals.worker_shutting_down.connect
 def stop_keeping(**_: Any) -> None:
     """The worker ends: so do the turns."""
-    _keeper.stop()
-    _watchman.stop()
+    for resident in _residents:
+        resident.stop()
 
 
 @shared_task(name="sync.pull_data")

@@ -15,11 +15,11 @@ from pytest_django import Settings
 
 from appliances.choices import ProbeOutcome, State
 from appliances.models import BackupSettings, IPConfig, SharedIP
-from sync import cycle, failover, journal, probes, role_changes
+from sync import failover, journal, role_changes
 from sync.models import PeerView, RoleJournal, StatusEvent
 from sync.peer import messages
 from sync.rules import events as e
-from sync.rules.timing import Entered, derive
+from sync.rules.timing import derive
 from tests.sync import pair
 
 TIMES = derive(10)
@@ -223,25 +223,6 @@ def test_the_witness_is_asked_before_the_timeout_is_over_and_before_the_fence(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_primary_that_neither_peer_nor_witness_hears_stops_serving(settings: Settings, tmp_path: Path) -> None:
-    settings.WITNESS_COMMAND = program(tmp_path, "witness", 1)
-    pair.paired(State.P_ACTIVE)
-    now = journal.boottime()
-    status = pair.full_status(State.B_IDLE, acknowledged_timeout=None, takeover_after=10.0)
-    PeerView.objects.update(status=status, answered_boottime=now)
-    pulse = failover.Pulse()
-    failover.consider(pulse, stood_still=0)
-    assert pulse.lease is not None
-    pulse.lease.granted = now - 3.0
-    failover.consider(pulse, stood_still=0)
-    assert journal.read().state == State.P_ACTIVE, "the peer answers"
-    PeerView.objects.update(answered_boottime=now - 4)
-    failover.consider(pulse, stood_still=0)
-    assert journal.read().state == State.P_UNCONFIRMED
-    assert "witness" in StatusEvent.objects.get(event="role.7").sentence
-
-
-@pytest.mark.django_db(transaction=True)
 def test_a_primary_that_starts_alone_asks_the_witness(settings: Settings, tmp_path: Path) -> None:
     settings.WITNESS_COMMAND = program(tmp_path, "witness", 1)
     pair.paired(State.P_UNCONFIRMED)
@@ -274,169 +255,3 @@ def test_other_reasons_not_to_take_over_are_told_when_they_change_while_the_prim
     failover.consider(pulse, stood_still=0)
     assert StatusEvent.objects.filter(event="failover.held").count() == 2
     assert "stood still" in StatusEvent.objects.filter(event="failover.held").order_by("-id")[0].sentence
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_primary_that_stood_still_asks_before_it_serves_again() -> None:
-    pair.paired(State.P_ACTIVE)
-    status = pair.full_status(State.B_IDLE, acknowledged_timeout=None, takeover_after=10.0)
-    PeerView.objects.update(status=status, answered_boottime=journal.boottime())
-    failover.consider(failover.Pulse(), stood_still=2.0)
-    assert journal.read().state == State.P_ACTIVE
-    failover.consider(failover.Pulse(), stood_still=5.0)
-    assert journal.read().state == State.P_UNCONFIRMED
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_primary_that_hears_nobody_stops_serving() -> None:
-    pair.paired(State.P_ACTIVE)
-    status = pair.full_status(State.B_IDLE, acknowledged_timeout=None, takeover_after=10.0, test_ips=["192.0.2.1"])
-    long_ago = journal.boottime() - 4
-    just_read = journal.boottime()  # a message of the peer, sent who knows when
-    PeerView.objects.update(
-        status=status, answered_boottime=long_ago, tests={"answered": long_ago}, heard_boottime=just_read
-    )
-    failover.consider(failover.Pulse(), stood_still=0)
-    assert journal.read().state == State.P_UNCONFIRMED
-
-
-def serving_since(seconds: float, **view: object) -> None:
-    """This appliance serves for so many seconds, and keeps to an armed backup's timeout of 10 s."""
-    pair.paired(State.P_ACTIVE)
-    RoleJournal.objects.update(since_boottime=journal.boottime() - seconds)
-    status = pair.full_status(State.B_IDLE, acknowledged_timeout=None, takeover_after=10.0, test_ips=["192.0.2.1"])
-    PeerView.objects.update(status=status, **view)
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(("seconds", "state"), [(3.0, State.P_ACTIVE), (4.0, State.P_UNCONFIRMED)])
-def test_what_a_primary_heard_before_its_machine_was_started_keeps_nobody_from_seeing_that_it_is_cut_off(
-    seconds: float, state: State
-) -> None:
-    """It was up for 30 days, and began to serve by a test IP that has been silent ever since (row 4)."""
-    before = journal.boottime() + 30 * 86400
-    serving_since(seconds, answered_boottime=before, tests={"answered": before})
-    failover.consider(failover.Pulse(), stood_still=0)
-    assert journal.read().state == state
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_peer_heard_before_the_machine_was_started_does_not_stand_in_for_the_witness(settings: Settings) -> None:
-    settings.WITNESS_COMMAND = "false"
-    serving_since(4.0, answered_boottime=journal.boottime() + 30 * 86400, tests={"answered": journal.boottime()})
-    pulse = failover.Pulse()
-    failover.consider(pulse, stood_still=0)
-    assert pulse.lease is not None
-    pulse.lease.granted = journal.boottime() - 3.0
-    failover.consider(pulse, stood_still=0)
-    assert journal.read().state == State.P_UNCONFIRMED
-
-
-@pytest.mark.django_db(transaction=True)
-def test_moments_of_an_earlier_run_of_the_machine_do_not_come_true_later() -> None:
-    """The clock of the new run passes them while the primary serves: nobody has answered then."""
-    serving_since(0.0, answered_boottime=journal.boottime() + 2, tests={"answered": journal.boottime() + 2})
-    cycle.boot()
-    view = PeerView.load()
-    assert (view.answered_boottime, view.tests["answered"]) == (None, None)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_pauses_of_a_primary_that_is_cut_off_do_not_begin_its_time_anew() -> None:
-    long_ago = journal.boottime() - 3
-    serving_since(60.0, answered_boottime=long_ago, tests={"answered": long_ago})
-    probes.forget_failures()
-    assert PeerView.load().answered_boottime == long_ago
-    assert PeerView.load().test_rounds == []
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_primary_keeps_to_the_isolation_timer_that_the_backup_has_entered() -> None:
-    pair.paired(State.P_ACTIVE)
-    entered = Entered(isolation=20.0)
-    status = pair.full_status(State.B_IDLE, takeover_after=60.0, takeover_times=entered, test_ips=["192.0.2.1"])
-    long_ago = journal.boottime() - 21
-    PeerView.objects.update(status=status, answered_boottime=long_ago, tests={"answered": long_ago})
-    assert probes.own_status().acknowledged_times == entered
-    failover.consider(failover.Pulse(), stood_still=0)
-    assert journal.read().state == State.P_UNCONFIRMED
-
-
-@pytest.mark.django_db(transaction=True)
-def test_times_that_do_not_go_together_are_not_acknowledged() -> None:
-    pair.paired(State.P_ACTIVE)
-    status = pair.full_status(State.B_IDLE, takeover_after=60.0, takeover_times=Entered(isolation=55.0))
-    PeerView.objects.update(status=status)
-    assert probes.own_status().acknowledged_timeout is None
-
-
-@pytest.mark.django_db(transaction=True)
-def test_times_that_the_primary_has_not_acknowledged_do_not_lead_to_a_take_over() -> None:
-    silent_primary(automatic=True, silence=11)
-    BackupSettings.objects.update(isolation_time=3.2)
-    failover.consider(failover.Pulse(), stood_still=0)
-    assert journal.read().state == State.P_ACTIVE
-    RoleJournal.objects.update(state=State.B_IDLE)
-    PeerView.objects.update(status=pair.full_status(State.P_ACTIVE, acknowledged_timeout=60.0, takeover_after=None))
-    failover.consider(failover.Pulse(), stood_still=0)
-    assert journal.read().state == State.B_IDLE
-    assert "not acknowledged" in PeerView.load().decision["reason"]
-
-
-def wish(**changes: object) -> None:
-    """An administrator saves other backup settings."""
-    settings = BackupSettings.load()
-    for name, value in changes.items():
-        setattr(settings, name, value)
-    settings.save()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_an_acknowledgement_of_before_automatic_failover_was_off_for_a_while_is_worth_nothing() -> None:
-    """The primary may have heard of "off" and no longer watch whether it is cut off, and then the line was cut."""
-    silent_primary(automatic=True, silence=11)
-    assert probes.is_acknowledged(probes.times())
-    wish(enable_automatic_failover=False)
-    wish(enable_automatic_failover=True)
-    failover.consider(failover.Pulse(), stood_still=0)
-    assert journal.read().state == State.B_IDLE
-    assert "not acknowledged" in PeerView.load().decision["reason"]
-    PeerView.objects.update(status=pair.full_status(State.P_ACTIVE, acknowledged_timeout=10.0))
-    failover.consider(failover.Pulse(), stood_still=0)
-    assert journal.read().state == State.P_ACTIVE, "it has acknowledged the new announcement"
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(
-    ("changes", "is_acknowledged"),
-    [
-        ({"primary_timeout": dt.timedelta(seconds=30)}, True),
-        ({"data_sync_interval": dt.timedelta(minutes=5)}, True),
-        ({"primary_timeout": dt.timedelta(seconds=10)}, True),
-        ({"connectivity_test_ips": "192.0.2.1"}, False),
-        ({"isolation_time": 3.3}, False),
-    ],
-)
-def test_only_what_asks_more_of_the_primary_has_to_be_acknowledged_anew(
-    changes: dict[str, object], is_acknowledged: bool
-) -> None:
-    """So an administrator may still give a silent primary more time."""
-    silent_primary(automatic=True, silence=11)
-    wish(**changes)
-    assert probes.is_acknowledged(probes.times()) is is_acknowledged
-
-
-@pytest.mark.django_db(transaction=True)
-def test_an_acknowledgement_does_not_outlive_a_time_as_primary() -> None:
-    silent_primary(automatic=True, silence=11)
-    RoleJournal.objects.update(own_term=5, term=6)
-    assert not probes.is_acknowledged(probes.times())
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_primary_acknowledges_the_announcement_that_it_has_heard() -> None:
-    pair.paired(State.P_ACTIVE)
-    PeerView.objects.update(status=pair.full_status(State.B_IDLE, takeover_after=60.0, announcement="3.abc"))
-    assert probes.own_status().acknowledged == "3.abc"
-    PeerView.objects.update(status=pair.full_status(State.B_IDLE, takeover_after=None, announcement="3.abd"))
-    assert probes.own_status().acknowledged == ""
