@@ -159,7 +159,7 @@ if REDIS_URL.startswith("filesystem://"):
         "processed_folder": _folder,
         "control_folder": str(DATA_DIR / "message-control"),
     }
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    CACHES: dict[str, dict[str, object]] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 else:
     if not REDIS_URL.startswith(("redis://", "rediss://", "redis+socket://")):
         raise ImproperlyConfigured("REDIS_URL must begin with redis://, rediss:// or redis+socket://")

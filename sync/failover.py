@@ -250,7 +250,7 @@ def _tell_verdict(decision: Decision, before: dict[str, Any], *, is_silent: bool
             return {"against": told, "told_at": before["told_at"]}
         sentences = " ".join(clause.sentence for clause in decision.against)
         sentence = f"The primary is silent, and this appliance does not take over: {sentences}"
-        history.record("failover.held", sentence[:1000], severity=Severity.WARNING, evidence=decision.evidence)
+        history.record("failover.held", sentence, severity=Severity.WARNING, evidence=decision.evidence)
     else:
         return {"against": against, "told_at": before.get("told_at", 0.0)}
     return {"against": against, "told_at": now}

@@ -11,6 +11,7 @@ from appliances.choices import Severity
 from sync import journal
 from sync.models import AlertEpisode, RoleChange, StatusEvent, SyncRun
 
+LONGEST = 1000  # characters of a sentence: the column holds no more
 KEEP = 5000  # of each kind; the page shows them paged, older ones are of no use to anybody
 
 log = logging.getLogger(__name__)
@@ -19,8 +20,12 @@ log = logging.getLogger(__name__)
 def record(
     event: str, sentence: str, *, severity: Severity = Severity.INFO, evidence: dict[str, Any] | None = None
 ) -> StatusEvent:
-    """Write one line of Status History with the role and term of this moment, and the same to the log."""
+    """Write one line of Status History with the role and term of this moment, and the same to the log.
+
+    What is too long for its column is cut: the evidence has it all.
+    """
     state = journal.read()
+    sentence = sentence if len(sentence) <= LONGEST else f"{sentence[: LONGEST - 1]}…"
     row = StatusEvent.objects.create(
         event=event,
         sentence=sentence,

@@ -7,6 +7,7 @@ nobody behind it reads a raw dict. Durations are seconds, sizes bytes, moments U
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import json
 import types
 import typing
@@ -76,6 +77,14 @@ class Status(Message):
     takeover_times: Entered = DERIVED
     acknowledged_times: Entered = DERIVED
     differing_objects: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where an address is none."""
+        for shared in self.shared_ips:
+            ipaddress.ip_address(shared.address)
+        for address in self.addresses:
+            ipaddress.ip_interface(address)
+
     announcement: str = ""
     acknowledged: str = ""
 
@@ -283,7 +292,11 @@ def _read(kind: Any, data: Any, where: str) -> Any:
         hints = _hints(typing.cast(type, kind))
         if not isinstance(data, dict) or set(data) != set(hints):
             raise PeerMisbehaved(f"{where}: must have exactly the fields {', '.join(hints) or 'none'}")
-        return kind(**{name: _read(hint, data[name], f"{where}.{name}") for name, hint in hints.items()})  # type: ignore[operator]
+        values = {name: _read(hint, data[name], f"{where}.{name}") for name, hint in hints.items()}
+        try:
+            return kind(**values)  # type: ignore[operator]
+        except ValueError as error:
+            raise PeerMisbehaved(f"{where}: {str(error)[:200]}") from error
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType or origin is typing.Union:
         if data is None and type(None) in arguments:

@@ -87,7 +87,7 @@ def finish(change: RoleChange, status: ChangeStatus, reason: str) -> None:
     )
     change.refresh_from_db()
     if ended:
-        history.record(f"role_change.{status}", f"{status.label}: swap of roles. {reason}"[:1000])
+        history.record(f"role_change.{status}", f"{status.label}: swap of roles. {reason}")
 
 
 def look() -> tuple[probes.Look, Header | None]:

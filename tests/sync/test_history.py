@@ -21,3 +21,11 @@ def test_only_the_newest_lines_are_kept(monkeypatch: pytest.MonkeyPatch) -> None
     lines = [history.record("test", f"Line {number}.") for number in range(5)]
     assert history.prune() == 2
     assert list(StatusEvent.objects.order_by("id")) == lines[2:]
+
+
+def test_a_sentence_that_is_too_long_for_the_database_is_cut() -> None:
+    line = history.record("test", "name " * 900)
+    line.full_clean(exclude=["evidence"])
+    assert len(line.sentence) <= 1000
+    assert line.sentence.endswith("…")
+    assert len(history.record("test", "x" * 2000).sentence) > 990

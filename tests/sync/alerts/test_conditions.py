@@ -334,3 +334,37 @@ def test_a_new_primary_does_not_complain_of_the_time_when_it_was_backup() -> Non
     event = history.record("role.14", "This appliance is primary.")
     type(event).objects.update(role="backup", at=timezone.now() - dt.timedelta(minutes=10))
     assert world.events() == []
+
+
+@pytest.mark.parametrize(
+    ("can_serve", "says"), [(True, "goes on serving: this is no reason to stop"), (False, "stops serving, so that")]
+)
+def test_a_primary_that_is_not_well_says_whether_it_stops_for_it(can_serve: bool, says: str) -> None:
+    primary()
+    health.write(Health(False, "It is not well.", can_serve=can_serve))
+    [mail] = World(is_healthy=False).wait(25)
+    text = " ".join(mail.text.split())
+    assert says in text
+    assert ("stops serving" in text) is not can_serve
+
+
+@pytest.mark.parametrize(("after", "says"), [(None, "Even without"), (180.0, "must take itself for cut off")])
+def test_a_primary_without_test_ips_says_that_it_stops_only_where_the_backup_may_take_over(
+    after: float | None, says: str
+) -> None:
+    primary()
+    wishes(connectivity_test_ips=TEST_IP)()
+    said(takeover_after=after)()
+    view(test_rounds=[False] * 3)()
+    texts = [" ".join(mail.text.split()) for mail in World().wait(25) if mail.event == "no_test_ip.begun"]
+    assert [says in text for text in texts] == [True]
+
+
+def test_a_primary_that_cannot_serve_sends_nobody_to_the_network() -> None:
+    primary()
+    in_state(State.P_UNCONFIRMED, 100)()
+    health.write(Health(False, "The web server of this appliance does not answer.", can_serve=False))
+    texts = [" ".join(mail.text.split()) for mail in World(is_healthy=False).wait(15)]
+    [text] = [text for text in texts if "has stopped serving clients" in text]
+    assert "it is malfunctioning" in text
+    assert "Check the network" not in text

@@ -57,6 +57,18 @@ def test_a_shared_ip_is_told_completely_or_refused(value: str):
         messages.parse(messages.Status, body(shared_ips=value))
 
 
+@pytest.mark.parametrize("value", ['["garbage"]', '["192.0.2.50/33"]', '[""]'])
+def test_a_status_with_addresses_that_are_none_is_refused(value: str):
+    with pytest.raises(PeerMisbehaved):
+        messages.parse(messages.Status, body(addresses=value))
+
+
+def test_a_status_with_a_shared_ip_that_is_no_address_is_refused():
+    text = messages.render(STATUS).decode().replace('"address":"192.0.2.52"', '"address":"garbage"')
+    with pytest.raises(PeerMisbehaved, match="garbage"):
+        messages.parse(messages.Status, text.encode())
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" + 400 * "0"])
 @pytest.mark.parametrize("field", ["clock", "data_sync_interval", "last_sync_at", "free_bytes"])
 def test_what_is_no_number_is_refused(field: str, number: str):
