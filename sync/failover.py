@@ -259,10 +259,22 @@ def _tell_verdict(decision: Decision, before: dict[str, Any], *, is_silent: bool
 def _tell_shadow(shadow: Decision, would: str, *, is_back: bool) -> None:
     """Tell what would have been done, and when the primary was back."""
     if shadow.verdict == Verdict.TAKE_OVER and would != Verdict.TAKE_OVER.value:
-        sentence = "Automatic failover is off. It would have taken over now."
+        now = timezone.now().strftime("%H:%M:%S UTC")
+        sentence = f"Automatic failover is off. This appliance would have taken over now, at {now}."
         history.record("failover.shadow", sentence, severity=Severity.WARNING, evidence=shadow.evidence)
     if would == Verdict.TAKE_OVER.value and is_back:
-        history.record("failover.shadow_over", "The primary is back; a take-over would have been needless by now.")
+        history.record("failover.shadow_over", _shadow_over())
+
+
+def _shadow_over() -> str:
+    told = StatusEvent.objects.filter(event="failover.shadow").first()
+    if told is None:
+        return "The primary is back. It would have been taken over, but automatic failover was off."
+    later = max(0.0, (timezone.now() - told.at).total_seconds())
+    return (
+        f"Automatic failover was off. This appliance would have taken over at {told.at:%H:%M:%S} UTC; the primary was "
+        f"back {timing.text(later)} later."
+    )
 
 
 def _take_over(pulse: Pulse, state: RoleState, times: timing.Timing, decision: Decision) -> None:

@@ -26,8 +26,8 @@ from sync.errors import PeerMisbehaved
 from sync.health import Health
 from sync.models import PeerView, RoleChange, SyncRun
 from sync.peer import identity, messages
-from sync.rules.facts import RoleState, role_of
-from sync.shared_ips import HOLDING_STATES, PairedAddress, Told, of_pair
+from sync.rules.facts import HOLDING_STATES, RoleState, role_of
+from sync.shared_ips import PairedAddress, Told, of_pair
 
 SILENT_AFTER = dt.timedelta(seconds=10)  # the peer is asked each few seconds; more than this is no hiccup
 CONFLICT_AFTER_POLLS = 2  # one equal answer may be an old one that crossed a role change

@@ -16,12 +16,12 @@ from collections.abc import Callable
 from django.conf import settings
 from django.core import signing
 
+from appliances.host.programs import reachable, split_address
 from sync import journal
 from sync.rules.timing import Timing
 
 PATH = "/api/portal-check"
 TOKEN_SECONDS = 30.0
-ANYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}  # noqa: S104  (what is listened on, not set)
 NOT_YET = "The web server of this appliance has not answered yet."
 SILENT = "The web server of this appliance does not answer."
 _QUESTION, _ANSWER = "sync.portal.question", "sync.portal.answer"
@@ -66,12 +66,11 @@ class Portal:
 
 def ask_own_web_server(seconds: float) -> bool:
     """Whether the own web server answers on a new connection, each step of it within so many seconds."""
-    host, _, port = settings.LISTEN[0].rpartition(":")
+    host, port = split_address(settings.LISTEN[0])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # the signed answer takes the place of an authority
-    address = ANYWHERE.get(host, host).strip("[]")
-    connection = http.client.HTTPSConnection(address, int(port), timeout=seconds, context=context)
+    connection = http.client.HTTPSConnection(reachable(host), port, timeout=seconds, context=context)
     token = signing.dumps([secrets.token_hex(16), journal.boottime()], salt=_QUESTION)
     try:
         connection.request("GET", PATH, headers={"X-Token": token, "Connection": "close"})

@@ -10,11 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from appliances.choices import State
 from appliances.shared_ips import SharedAddress
-
-# In these an appliance has the shared IPs; in every other one it must not.
-HOLDING_STATES = frozenset({State.P_ACTIVE, State.P_DRAINING})
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def answers_tls(address: str) -> bool:
     context.verify_mode = ssl.CERT_NONE
     try:
         with (
-            socket.create_connection((_reachable(host), port), timeout=HANDSHAKE_SECONDS) as connection,
+            socket.create_connection((reachable(host), port), timeout=HANDSHAKE_SECONDS) as connection,
             context.wrap_socket(connection),
         ):
             return True
@@ -69,7 +69,8 @@ def is_free(address: str) -> bool:
         return True
 
 
-def _reachable(host: str) -> str:
+def reachable(host: str) -> str:
+    """Where a server that listens on `host` answers on this machine."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (compared, not bound)
 
 

@@ -91,7 +91,7 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
         min_value=timing.SHORTEST_LIFETIME,
         max_value=3600,
         error_messages=_limits("Enter a whole number of seconds, at least 3, or leave the field empty."),
-        help_text="How long the shared IP stays on an appliance that no longer renews it, even if it hangs.",
+        help_text="A primary that stood still for so long stops serving. This installation takes no address off.",
     )
     pull_alert_minutes = forms.IntegerField(
         label="Alert when no backup has pulled data for",

@@ -67,7 +67,7 @@ class RoleState:
         Whatever moves the address compares this with what is there, again and again: a state that does not allow it
         loses it at once (before a grant is sent), or with the end of its lifetime where nobody is left to take it away.
         """
-        return self.state in ADDRESS_STATES
+        return self.state in HOLDING_STATES
 
     @property
     def is_writable(self) -> bool:
@@ -93,7 +93,8 @@ class Header:
         return role_of(self.state)
 
 
-ADDRESS_STATES = frozenset({State.P_ACTIVE, State.P_DRAINING})
+# In these an appliance has the shared IPs; in every other one it must not.
+HOLDING_STATES = frozenset({State.P_ACTIVE, State.P_DRAINING})
 WRITABLE_STATES = frozenset({State.NONE, State.P_ACTIVE})
 PRIMARY_STATES = frozenset({State.P_UNCONFIRMED, State.P_ACTIVE, State.P_DRAINING, State.P_SUPERSEDED})
 BACKUP_STATES = frozenset({State.B_IDLE, State.B_SYNCING, State.B_READY, State.B_YIELDED, State.B_PROMOTING})

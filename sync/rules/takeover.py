@@ -161,7 +161,7 @@ def _silence(f: TakeoverFacts) -> tuple[Clause, ...]:
         Clause(
             "peer was primary",
             f.peer_state in PRIMARY_STATES or f.peer_state == State.B_YIELDED or f.state.state == State.B_YIELDED,
-            str(f.peer_state),
+            f.peer_state.label if f.peer_state else "never heard",
             "The peer was not primary when it was last heard.",
         ),
         Clause(

@@ -1,4 +1,7 @@
-"""Two versions of the settings side by side: the choice of the returning primary, and configuration backups."""
+"""Two versions of the settings side by side: the choice of the returning primary, and configuration backups.
+
+Whoever chooses writes settings of every kind, accounts too, so all of it needs the right to manage the pair.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.text import capfirst
@@ -23,7 +25,7 @@ from sync.models import ConfigurationBackup
 from sync.versions import choose, shown
 from sync.versions.choose import Comparison
 from sync.versions.compare import Difference
-from sync.views.common import ESTABLISH, SWITCH_ROLES, console_page, may, tell, to_page, who
+from sync.views.common import ESTABLISH, console_page, tell, to_page, who
 from sync.views.steps import Step
 
 SHOWN = 300  # objects on one page; one choice stands for all others
@@ -31,7 +33,7 @@ PICK = "pick:"
 MINE, THEIRS = "mine", "theirs"
 
 
-@console_page(SWITCH_ROLES)
+@console_page(ESTABLISH)
 @never_cache
 @require_http_methods(["GET", "POST"])
 def differences(request: HttpRequest) -> HttpResponse:
@@ -54,13 +56,12 @@ def differences(request: HttpRequest) -> HttpResponse:
     return to_page()
 
 
-@console_page(SWITCH_ROLES)
+@console_page(ESTABLISH)
 @never_cache
 @require_http_methods(["GET", "POST"])
 def backups(request: HttpRequest) -> HttpResponse:
     """The configuration backups that this appliance keeps; one more is saved on request."""
     if request.method == "POST":
-        _must_manage(request)
         try:
             made = kept_backups.save(BackupReason.BY_HAND, f"by {who(request)}")
             history.record("settings.saved", f"{who(request)} saved a configuration backup.")
@@ -78,12 +79,11 @@ def backups(request: HttpRequest) -> HttpResponse:
         "rows": rows,
         "problem": problem,
         "keep": kept_backups.KEEP,
-        "may_manage": may(request, ESTABLISH),
     }
     return render(request, "failover/backups.html", context)
 
 
-@console_page(SWITCH_ROLES)
+@console_page(ESTABLISH)
 @never_cache
 @require_http_methods(["GET", "POST"])
 def backup(request: HttpRequest, key: uuid.UUID) -> HttpResponse:
@@ -93,7 +93,6 @@ def backup(request: HttpRequest, key: uuid.UUID) -> HttpResponse:
         it = choose.of_backup(row)
         if request.method == "GET":
             return _page(request, it, row)
-        _must_manage(request)
         picked = _picked(request, it)
         if not picked:
             if picked is not None:
@@ -114,11 +113,6 @@ def _counts(listed: list[ConfigurationBackup]) -> tuple[dict[object, int], str]:
         return choose.counts(listed), ""
     except SyncError as error:
         return {}, f"They cannot be compared with the settings in force. {error}"
-
-
-def _must_manage(request: HttpRequest) -> None:
-    if not may(request, ESTABLISH):
-        raise PermissionDenied
 
 
 def _picked(request: HttpRequest, it: Comparison) -> frozenset[str] | None:
@@ -153,7 +147,7 @@ def _page(request: HttpRequest, it: Comparison, row: ConfigurationBackup | None)
         "groups": _grouped(items, posted, default),
         "count": len(it.found),
         "beyond": max(len(it.found) - SHOWN, 0),
-        "may_choose": not it.refusal and (row is None or may(request, ESTABLISH)),
+        "may_choose": not it.refusal,
         "default": default,
     }
     return render(request, "failover/differences.html", context)
@@ -185,11 +179,18 @@ def _confirm(
         "along": _lines(along),
         "left": _lines(left),
         "taken_count": len(taken),
-        "is_all": len(picked) == len(it.found),
-        "chosen": [difference.key for difference in it.found if difference.key in picked],
+        **_sides(it, picked),
         "steps": _steps(it, len(taken), row),
     }
     return render(request, "failover/confirm_choice.html", context)
+
+
+def _sides(it: Comparison, picked: frozenset[str]) -> dict[str, Any]:
+    """The choice as the form repeats it: one side is `rest`, the shorter other one by name; a form has 2000 fields."""
+    others = [difference.key for difference in it.found if difference.key not in picked]
+    if len(others) < len(picked):
+        return {"rest": MINE, "pick": THEIRS, "picks": others}
+    return {"rest": THEIRS, "pick": MINE, "picks": sorted(picked)}
 
 
 def _lines(found: list[Difference]) -> list[tuple[str, str]]:

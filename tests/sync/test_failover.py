@@ -91,6 +91,13 @@ def test_with_automatic_failover_off_it_only_says_what_it_would_have_done() -> N
     failover.consider(failover.Pulse(), stood_still=0)
     assert journal.read().state == State.B_IDLE
     assert events().count("failover.shadow") == 1
+    would = StatusEvent.objects.get(event="failover.shadow")
+    StatusEvent.objects.filter(pk=would.pk).update(at=would.at - dt.timedelta(seconds=90))
+    PeerView.objects.update(outcome="answered", consecutive_failures=0, answered_boottime=journal.boottime())
+    failover.consider(failover.Pulse(), stood_still=0)
+    sentence = StatusEvent.objects.get(event="failover.shadow_over").sentence
+    assert f"would have taken over at {would.at - dt.timedelta(seconds=90):%H:%M:%S} UTC" in sentence
+    assert "the primary was back 90" in sentence
 
 
 @pytest.mark.django_db(transaction=True)

@@ -30,7 +30,7 @@ from appliances import ip_configuration
 from appliances.host.interfaces import interfaces
 from appliances.models import IPConfig, SharedIP
 from sync import journal
-from sync.shared_ips import HOLDING_STATES
+from sync.rules.facts import HOLDING_STATES
 is_holder = journal.read().state in HOLDING_STATES
 IPConfig.objects.filter(address="192.0.2.52").update(enabled=is_holder)
 lines = ip_configuration.lines(interfaces(), {"192.0.2.52"}, is_holder=is_holder)

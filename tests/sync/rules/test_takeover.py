@@ -133,3 +133,10 @@ def test_every_clause_stands_in_the_evidence_with_its_value() -> None:
     assert len(evidence) == len(judge(GONE).clauses)
     assert evidence["silence"] == "yes (181.0 of 180 s)"
     assert judge(replace(GONE, failures=1)).evidence["failures"] == "NO (1 of 3)"
+
+
+def test_the_state_of_the_peer_is_named_in_words() -> None:
+    values = {clause.name: clause.value for clause in judge(GONE).clauses}
+    assert values["peer was primary"] == State.P_ACTIVE.label
+    never = {clause.name: clause.value for clause in judge(replace(GONE, peer_state=None)).clauses}
+    assert never["peer was primary"] == "never heard"
