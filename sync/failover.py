@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import math
 import threading
 from dataclasses import asdict, replace
 from typing import Any
@@ -22,7 +21,7 @@ from appliances.models import BackupSettings
 from sync import act, health, history, journal, probes
 from sync.health import Health
 from sync.models import PeerView, StatusEvent
-from sync.outside import WITNESS_SECONDS, Attempt, Lease
+from sync.outside import WITNESS_SECONDS, Attempt, Lease, witness_seconds
 from sync.portal import SILENT, Portal
 from sync.rules import events as e
 from sync.rules import takeover, timing
@@ -319,8 +318,3 @@ def with_witness(pulse: Pulse, event: e.Event) -> e.Event | None:
 def _lead(times: timing.Timing) -> float:
     """How long before the end of the timeout the witness is asked, so that its word holds then."""
     return min(WITNESS_SECONDS, witness_seconds(times) / 2)
-
-
-def witness_seconds(times: timing.Timing) -> int:
-    """How long the witness is to hold the role for whom it gave it to: it has run out before the backup may act."""
-    return math.floor(times.isolation)

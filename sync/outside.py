@@ -7,6 +7,7 @@ and a program that takes too long, means no. What they are told stands in `deplo
 from __future__ import annotations
 
 import logging
+import math
 import os
 import select
 import shlex
@@ -19,7 +20,7 @@ from django.conf import settings
 
 from appliances import selectors
 from sync import journal
-from sync.rules.timing import DRIFT, LOOP_LATENESS
+from sync.rules.timing import DRIFT, LOOP_LATENESS, Timing
 
 FENCE_SECONDS = 30.0
 WITNESS_SECONDS = 10.0
@@ -115,13 +116,9 @@ def _run(command: str, seconds: float, **environment: str) -> Errand | None:
     return Errand(command, seconds, {**told, **environment})
 
 
-def fence_and_wait(term: int) -> bool | None:
-    """Whether the peer is off: for somebody who waits for it. None where no program for that is configured."""
-    errand = fence(term)
-    if errand is None:
-        return None
-    errand.thread.join(FENCE_SECONDS + 1)
-    return errand.answer is True
+def witness_seconds(times: Timing) -> int:
+    """How long the witness is to hold the role for whom it gave it to: it has run out before the backup may act."""
+    return math.floor(times.isolation)
 
 
 class Attempt:
@@ -167,6 +164,14 @@ class Attempt:
         if not self._has_fenced:
             self.fence, self._has_fenced = fence(self.term), True
         return self.fence is None or (self.fence.answer is not None and self.hear_witness())
+
+
+def attempt_and_wait(term: int, ttl: int) -> Attempt:
+    """An attempt that is over: for somebody who waits for it, 50 s at the longest."""
+    attempt = Attempt(term, ttl)
+    while not attempt.is_over():
+        time.sleep(LISTEN_SECONDS)
+    return attempt
 
 
 class Lease:

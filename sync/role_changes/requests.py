@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.utils import timezone
 
+from appliances import shared_ips
 from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, ProbeOutcome, Role, State
-from sync import history, journal, outside
+from sync import history, journal, outside, probes
 from sync.errors import ChangeRefused, PeerError
 from sync.models import RoleChange
 from sync.peer import messages
@@ -55,7 +56,7 @@ def request(target: Role, *, want_final_sync: bool, without_peer: bool, requeste
         return _become_backup(record, peer, seen.detail)
     if peer is None and state.role == Role.PRIMARY:
         return _serve_again(record, seen)
-    return _become_primary(record, peer)
+    return _alone(record, e.BecomePrimary(None)) if peer is None else _become_primary(record, peer)
 
 
 def _is_deserted(state: RoleState, peer: Header | None) -> bool:
@@ -109,31 +110,27 @@ def _become_backup(record: RoleChange, peer: Header | None, detail: str) -> Role
     return _at_once(record, e.BecomeBackup(peer, record.without_peer), remedy=remedy, detail=detail)
 
 
-def _become_primary(record: RoleChange, peer: Header | None) -> RoleChange:
-    record.kind = ChangeKind.CONFLICT if peer else ChangeKind.FAILOVER
-    event = e.BecomePrimary(None)
-    if peer is not None:
-        state = journal.read()
-        if state.role == Role.PRIMARY:
-            # Its own rules would refuse to promote it, after the peer had been demoted for nothing.
-            raise ChangeRefused(
-                f"This appliance is {state.state.label.lower()}.",
-                remedy="Wait until it serves, or press Become Primary on the peer.",
-            )
-        term = ballot(state.parity, max(state.term, peer.term))
-        reason = f"{record.requested_by} pressed Become Primary"
-        try:
-            with PeerClient.to_peer(timeout=PROBE_TOTAL_SECONDS) as client:
-                reply = client.ask(messages.Demote(header_of(state), term, reason), messages.Done)
-        except PeerError as error:
-            raise ChangeRefused(f"The peer did not acknowledge: {error.message}", remedy=error.remedy) from error
-        event = e.BecomePrimary(reply.header, demoted_for=term)
-    return _at_once(record, event)
+def _become_primary(record: RoleChange, peer: Header) -> RoleChange:
+    record.kind = ChangeKind.CONFLICT
+    state = journal.read()
+    if state.role == Role.PRIMARY:
+        # Its own rules would refuse to promote it, after the peer had been demoted for nothing.
+        raise ChangeRefused(
+            f"This appliance is {state.state.label.lower()}.",
+            remedy="Wait until it serves, or press Become Primary on the peer.",
+        )
+    term = ballot(state.parity, max(state.term, peer.term))
+    reason = f"{record.requested_by} pressed Become Primary"
+    try:
+        with PeerClient.to_peer(timeout=PROBE_TOTAL_SECONDS) as client:
+            reply = client.ask(messages.Demote(header_of(state), term, reason), messages.Done)
+    except PeerError as error:
+        raise ChangeRefused(f"The peer did not acknowledge: {error.message}", remedy=error.remedy) from error
+    return _at_once(record, e.BecomePrimary(reply.header, demoted_for=term))
 
 
 def _serve_again(record: RoleChange, seen: Look) -> RoleChange:
     """A primary that does not serve, and whose peer cannot be contacted, begins a new term (row 31)."""
-    record.kind = ChangeKind.FAILOVER
     state = journal.read()
     if seen.outcome == ProbeOutcome.REFUSED:
         raise ChangeRefused(
@@ -145,13 +142,31 @@ def _serve_again(record: RoleChange, seen: Look) -> RoleChange:
             f"This appliance is {state.state.label.lower()}, and the peer does not answer.",
             remedy="Wait for the peer, or say that this appliance is to serve again even so.",
         )
-    is_fenced = outside.fence_and_wait(ballot(state.parity, state.term))
-    if is_fenced is False:
+    return _alone(record, e.ServeAgain(None))
+
+
+def _alone(record: RoleChange, event: e.Event) -> RoleChange:
+    """Become primary in a new term without the peer: where everybody who can be asked agrees (rows 18 and 31)."""
+    record.kind = ChangeKind.FAILOVER
+    state = journal.read()
+    term, ttl = ballot(state.parity, state.term), outside.witness_seconds(probes.times())
+    attempt = outside.attempt_and_wait(term, ttl)
+    if attempt.has_witness is False:
+        raise ChangeRefused(
+            "The witness did not grant the role: the peer may still serve. Nothing was changed.",
+            remedy="Switch the peer off and try again when its grant has run out, or unset WITNESS_COMMAND.",
+        )
+    if attempt.is_fenced is False:
         raise ChangeRefused(
             "The fencing command did not confirm that the peer is off. Nothing was changed.",
             remedy="See the log of this appliance for what it said, or switch the peer off and unset FENCING_COMMAND.",
         )
-    return _at_once(record, e.ServeAgain(None))
+    if holder := shared_ips.held_elsewhere():
+        raise ChangeRefused(
+            f"The shared IP address is in use by {holder}. Nothing was changed.",
+            remedy="Switch the machine off that answers there, or take the address away from it, then try again.",
+        )
+    return _at_once(record, event)
 
 
 def _at_once(record: RoleChange, event: e.Event, *, remedy: str = "", detail: str = "") -> RoleChange:

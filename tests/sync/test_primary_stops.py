@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from appliances.choices import State
 from appliances.models import FailoverRelationship
-from sync import cycle, failover, journal, probes
+from sync import cycle, failover, journal, outside, probes
 from sync.keeper import Keeper
 from sync.models import PeerView, RoleJournal, StatusEvent
 from sync.rules.timing import LOOP_LATENESS, Entered
@@ -174,5 +174,5 @@ def test_a_primary_stops_before_the_word_of_the_witness_is_over(settings: Settin
     failover.consider(pulse, stood_still=0)
     assert pulse.lease is not None
     assert pulse.limit is not None
-    ttl = failover.witness_seconds(TIMES)
+    ttl = outside.witness_seconds(TIMES)
     assert pulse.limit + LOOP_LATENESS <= pulse.lease.granted + ttl * 0.98

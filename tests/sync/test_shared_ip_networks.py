@@ -48,6 +48,16 @@ from sync import role_changes
 change = role_changes.request(Role.PRIMARY, want_final_sync=False, without_peer={without_peer}, requested_by="anna")
 role_changes.drive(change.pk)
 """
+REFUSED = """
+from appliances.choices import Role
+from sync import role_changes
+from sync.errors import ChangeRefused
+try:
+    role_changes.request(Role.PRIMARY, want_final_sync=False, without_peer=True, requested_by="anna")
+    result = ""
+except ChangeRefused as error:
+    result = str(error)
+"""
 FIX = """
 from sync import role_changes
 it = role_changes.propose()
@@ -129,7 +139,10 @@ def test_a_shared_ip_is_seen_moved_by_hand_and_decides_a_conflict(sites: tuple[S
 
     # Both primary: whoever has the address stays, although the other one was made primary later.
     two.box.stop_web()
+    assert two.network.read()["wire"].mac in one.box.run(REFUSED), "the silent primary still answers at the address"
+    two.network.ip("address", "del", f"{SHARED}/24", "dev", "wire")
     one.box.run(BECOME_PRIMARY.format(without_peer=True))
+    two.network.ip("address", "add", f"{SHARED}/24", "dev", "wire")
     two.box.start()
     assert one.box.run(FIX) == ["holds_shared_ip", False, True]
     assert [site.box.run(STATE) for site in sites] == ["b_idle", "p_active"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
-import sys
 from collections.abc import Callable
 from xml.etree import ElementTree as ET
 
 import pytest
+from pytest_django import Settings
 
 from appliances.choices import ChangeKind, ChangeStatus, Role, State
 from appliances.services.keys import generate_inter_appliance_key, set_inter_appliance_key
@@ -94,14 +94,19 @@ class TestWithADeadPeer:
         assert (answer, journal.read().state) == ("Successfully changed role.", State.P_ACTIVE)
         assert (journal.read().own_term, journal.read().term) == (4, 4)
 
-    @pytest.mark.parametrize(("status", "state"), [(0, State.P_ACTIVE), (1, State.P_SUPERSEDED)])
-    def test_the_peer_is_fenced_before_a_primary_serves_again(self, ask: Ask, settings, status: int, state: State):
-        settings.FENCING_COMMAND = f"{sys.executable} -c 'raise SystemExit({status})'"
-        establish(State.P_SUPERSEDED, peer_port=self.port)
-        answer = ask("set_failover_role", role="primary", force="1")
-        assert journal.read().state == state
-        if status:
-            assert "did not confirm that the peer is off" in text(answer, "error")
+    @pytest.mark.parametrize("state", [State.B_IDLE, State.P_SUPERSEDED])
+    @pytest.mark.parametrize("name", ["FENCING_COMMAND", "WITNESS_COMMAND"])
+    def test_nobody_becomes_primary_alone_without_the_fence_and_the_witness(
+        self, ask: Ask, settings: Settings, name: str, state: State
+    ):
+        establish(state, peer_port=self.port)
+        setattr(settings, name, "false")
+        answer = text(ask("set_failover_role", role="primary", force="1"), "error")
+        assert "did not confirm that the peer is off" in answer or "The witness did not grant" in answer
+        assert (journal.read().state, RoleChange.objects.count()) == (state, 0)
+        setattr(settings, name, "true")
+        assert text(ask("set_failover_role", role="primary", force="1"), "success")
+        assert journal.read().state == State.P_ACTIVE
 
     @pytest.mark.parametrize(("state", "role"), [(State.P_ACTIVE, "backup"), (State.B_IDLE, "primary")])
     def test_a_data_sync_first_is_refused(self, ask: Ask, state: State, role: str):
