@@ -14,6 +14,14 @@ from appliances import addresses, selectors
 from appliances.host.interfaces import Interface
 from appliances.models import IPConfig
 
+KEEP_UNIQUE = (
+    "{address} is the address at which the peer reaches this appliance. It must stay as it is, and enabled at all "
+    "times: without it the two lose each other. To change it, break the failover relationship first."
+)
+UNKNOWN = (
+    "The name by which the peer reaches this appliance leads to no address now, so this may be the one that the two "
+    "need. Nothing was changed. Check the name servers and try again, or break the failover relationship first."
+)
 LOOK_UP_SECONDS = 1.0  # a page does not wait longer for a name server
 
 
@@ -39,7 +47,7 @@ class Line:
 
 def lines(found: Collection[Interface], shared: Collection[str], *, is_holder: bool | None) -> list[Line]:
     """Every address of the list beside what the interfaces have; `shared` are the ticked, `is_holder` as in `judge`."""
-    unique = unique_addresses()
+    unique = unique_addresses() or ()
     return [
         Line(
             row,
@@ -51,8 +59,11 @@ def lines(found: Collection[Interface], shared: Collection[str], *, is_holder: b
     ]
 
 
-def unique_addresses() -> frozenset[str]:
-    """The addresses at which the peer reaches this appliance; empty without a relationship, or if its name is lost."""
+def unique_addresses() -> frozenset[str] | None:
+    """The addresses at which the peer reaches this appliance: none without a relationship; None if not known now.
+
+    Their name is looked up, for up to a second: never within a transaction, which would hold up every other one.
+    """
     relationship = selectors.relationship()
     if relationship is None:
         return frozenset()
@@ -61,8 +72,15 @@ def unique_addresses() -> frozenset[str]:
             relationship.reverse_host, relationship.reverse_port, allow_loopback=True, seconds=LOOK_UP_SECONDS
         )
     except (addresses.AddressRefused, addresses.NameUnknown, TimeoutError):
-        return frozenset()
+        return None
     return frozenset(target.address for target in found)
+
+
+def must_stay(address: str, unique: frozenset[str] | None) -> str:
+    """Why an enabled address must stay as it is, and enabled; empty if it need not. `unique` as just found."""
+    if unique is None:
+        return UNKNOWN
+    return KEEP_UNIQUE.format(address=address) if address in unique else ""
 
 
 def judge(row: IPConfig, found: Iterable[Interface], *, is_shared: bool, is_holder: bool | None = None) -> Finding:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from appliances.host import arp
 from appliances.host.interfaces import Interface, interfaces
-from appliances.ip_configuration import unique_addresses
 from appliances.models import IPConfig, SharedIP
 
 
@@ -86,10 +85,10 @@ class Choice:
     is_unique: bool
 
 
-def choices() -> list[Choice]:
-    """Every listed address and every ticked one. At the unique one the peer reaches this appliance: it never moves."""
+def choices(unique: Collection[str]) -> list[Choice]:
+    """Every listed address and every ticked one. At a `unique` one the peer reaches this appliance: it never moves."""
     ticked = set(SharedIP.objects.values_list("address", flat=True))
-    rows, unique = list(IPConfig.objects.all()), unique_addresses()
+    rows = list(IPConfig.objects.all())
     listed = {row.address for row in rows}
     found = [Choice(row.address, row, row.address in ticked, row.address in unique) for row in rows]
     return found + [Choice(address, None, True, False) for address in sorted(ticked - listed)]

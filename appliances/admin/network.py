@@ -24,10 +24,7 @@ from appliances.host.interfaces import interfaces
 from appliances.models import IPConfig, SharedIP
 
 MOST_ADDRESSES = 64
-KEEP_UNIQUE = (
-    "{address} is the address at which the peer reaches this appliance. It must stay as it is, and enabled at all "
-    "times: without it the two lose each other. To change it, break the failover relationship first."
-)
+FOUND = "unique_addresses"  # on a request: what was found before its transaction
 
 
 class IPConfigForm(ModelForm[IPConfig]):
@@ -40,6 +37,7 @@ class IPConfigForm(ModelForm[IPConfig]):
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     interface = forms.ChoiceField(label="Interface")
+    unique: frozenset[str] | None = None  # at which the peer reaches this appliance, found before the transaction
 
     class Meta:
         model = IPConfig
@@ -88,8 +86,9 @@ class IPConfigForm(ModelForm[IPConfig]):
             self._clean_mask(ipaddress.ip_address(cleaned["address"]), cleaned["mask"].strip().removeprefix("/"))
         if self.was and self.was[1] and not self.errors:
             is_given_up = cleaned["address"] != self.was[0] or not cleaned["enabled"]
-            if is_given_up and self.was[0] in ip_configuration.unique_addresses():
-                raise ValidationError(KEEP_UNIQUE.format(address=self.was[0]))
+            why = ip_configuration.must_stay(self.was[0], self.unique) if is_given_up else ""
+            if why:
+                raise ValidationError(why)
         if not self.was and IPConfig.objects.count() >= MOST_ADDRESSES:
             raise ValidationError(f"The list holds at most {MOST_ADDRESSES} addresses. Remove one first.")
         return cleaned
@@ -167,7 +166,17 @@ class IPConfigAdmin(ForgivingAdmin[IPConfig]):
             "page_help": "Saving changes the list. Nothing is changed on the interface.",
             **(extra_context or {}),
         }
+        if request.method == "POST" and object_id is not None:
+            setattr(request, FOUND, ip_configuration.unique_addresses())
         return super().changeform_view(request, object_id, form_url, context)
+
+    def get_form(
+        self, request: HttpRequest, obj: IPConfig | None = None, change: bool = False, **kwargs: Any
+    ) -> type[IPConfigForm]:
+        """The form of this request, which knows the unique addresses: it is checked within a transaction."""
+        form: type[IPConfigForm] = super().get_form(request, obj, change, **kwargs)  # type: ignore[assignment]
+        form.unique = getattr(request, FOUND, None)
+        return form
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """What the link beside an address of an interface fills in."""
@@ -182,8 +191,10 @@ class IPConfigAdmin(ForgivingAdmin[IPConfig]):
         if row is None:
             return self.back_to_list(request)
         wanted = request.POST.get("enabled") == "1"
-        if not wanted and row.enabled and row.address in ip_configuration.unique_addresses():
-            messages.error(request, KEEP_UNIQUE.format(address=row.address))
+        is_given_up = row.enabled and not wanted
+        why = ip_configuration.must_stay(row.address, ip_configuration.unique_addresses()) if is_given_up else ""
+        if why:
+            messages.error(request, why)
         elif row.enabled != wanted:
             row.enabled = wanted
             row.save(update_fields=["enabled"])
@@ -199,8 +210,9 @@ class IPConfigAdmin(ForgivingAdmin[IPConfig]):
         row = self.get_object(request, object_id)
         if row is None:
             return self.back_to_list(request)
-        if row.enabled and row.address in ip_configuration.unique_addresses():
-            messages.error(request, KEEP_UNIQUE.format(address=row.address))
+        why = ip_configuration.must_stay(row.address, ip_configuration.unique_addresses()) if row.enabled else ""
+        if why:
+            messages.error(request, why)
             return self._to_list()
         if request.method == "POST":
             self.log_deletions(request, IPConfig.objects.filter(pk=row.pk))

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from appliances import shared_ips
+from appliances.ip_configuration import UNKNOWN, unique_addresses
 from appliances.models import SharedIP
 
 
@@ -15,10 +16,11 @@ def tick_shared_ips(wanted: Collection[str]) -> tuple[list[str], list[str]]:
     """Exactly the `wanted` addresses are ticked on this appliance; those that were added, and those taken away.
 
     Raises:
-        ValidationError: an address is not offered, or is the one at which the peer reaches this appliance.
+        ValidationError: an address is not offered, or is or may be the one at which the peer reaches this appliance.
     """
+    unique = unique_addresses()  # before the transaction: a name server may take its time
     with transaction.atomic():
-        offered = {choice.address: choice for choice in shared_ips.choices()}
+        offered = {choice.address: choice for choice in shared_ips.choices(unique or ())}
         for address in wanted:
             if address not in offered:
                 raise ValidationError(
@@ -31,6 +33,8 @@ def tick_shared_ips(wanted: Collection[str]) -> tuple[list[str], list[str]]:
                 )
         ticked = {address for address, choice in offered.items() if choice.is_ticked}
         added, removed = sorted(set(wanted) - ticked), sorted(ticked - set(wanted))
+        if added and unique is None:
+            raise ValidationError(UNKNOWN)
         SharedIP.objects.filter(address__in=removed).delete()
         SharedIP.objects.bulk_create(SharedIP(address=address) for address in added)
     return added, removed

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from appliances import selectors, shared_ips
+from appliances import ip_configuration, selectors, shared_ips
 from appliances.choices import Blocker, Role
 from appliances.models import BackupSettings
 from sync import alerts, relationship, role_changes, tasks
@@ -200,7 +200,7 @@ def _pair(request: HttpRequest, it: Situation, settings_form: BackupSettingsForm
         "title": "Failover",
         **live.parts(request, it),
         "events": live.latest_events(),
-        "shared_choices": shared_ips.choices(),
+        "shared_choices": shared_ips.choices(ip_configuration.unique_addresses() or ()),
         "blocker": Blocker.NO_NETWORK_RIGHTS,
         "settings_form": form,
         **settings_view.beside(it, form),

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
 
+from appliances import addresses
 from appliances.choices import State
 from appliances.models import Account, FailoverRelationship, IPConfig, SharedIP
 from appliances.shared_ips import SharedAddress
@@ -187,6 +189,23 @@ def test_the_unique_address_cannot_be_ticked(admin: Client) -> None:
     assert "reaches site1.example.com here" in text(admin.get(PAGE))
     refused = text(admin.post(SAVE, {"address": own}, follow=True))
     assert "It stays here in every role" in refused
+    assert not SharedIP.objects.exists()
+
+
+def test_while_the_name_of_this_appliance_is_not_found_nothing_is_ticked(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair.paired()
+    asked, depth = [], len(connection.savepoint_ids)
+
+    def away(*_: object, **__: object) -> None:
+        asked.append(len(connection.savepoint_ids) - depth)
+        raise addresses.NameUnknown
+
+    monkeypatch.setattr(addresses, "resolve", away)
+    IPConfig.objects.create(address=HERE, prefix_length=8, interface="lo")
+    assert "leads to no address now" in text(admin.post(SAVE, {"address": HERE}, follow=True))
+    assert asked[0] == 0, "within no transaction"
     assert not SharedIP.objects.exists()
 
 

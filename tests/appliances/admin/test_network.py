@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 
+from appliances import addresses
 from appliances.admin.network import MOST_ADDRESSES, prefix_length
 from appliances.host.interfaces import interfaces
 from appliances.models import Account, FailoverRelationship, IPConfig, SharedIP
@@ -205,6 +207,29 @@ def test_the_unique_address_stays(administrator: Client, reverse_host: str, how:
     data.pop("enabled")
     answer = text(administrator.post(f"{LIST}{row.pk}/{how}/", data if how == "change" else {}, follow=True))
     assert f"{address} is the address at which the peer reaches this appliance" in answer
+    assert IPConfig.objects.get().enabled
+
+
+@pytest.mark.parametrize("how", ["switch", "change", "delete"])
+def test_while_the_name_of_this_appliance_is_not_found_no_address_is_given_up(
+    administrator: Client, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The name server is away; and whoever asks it while a transaction is open holds up the whole appliance."""
+    pair(reverse_host="site1.invalid")
+    row, asked = listed("192.0.2.50"), []
+    depth = len(connection.savepoint_ids)
+
+    def away(*_: object, **__: object) -> None:
+        asked.append(len(connection.savepoint_ids) - depth)
+        raise addresses.NameUnknown
+
+    monkeypatch.setattr(addresses, "resolve", away)
+    data = entered(address="192.0.2.50")
+    data.pop("enabled")
+    path = f"{LIST}{row.pk}/{how}/"
+    answer = text(administrator.post(path, data if how == "change" else {}, follow=how != "change"))
+    assert "leads to no address now" in answer
+    assert asked[0] == 0, "within no transaction"
     assert IPConfig.objects.get().enabled
 
 
