@@ -20,6 +20,7 @@ ROUTES = {
     "sync.keep": {"queue": "role"},
     "sync.pull_data": {"queue": "sync"},
     "sync.drive": {"queue": "hooks"},
+    "sync.count_differences": {"queue": "hooks"},
     "sync.mail": {"queue": "mail"},
     "sync.look_by_name": {"queue": "hooks"},
     "sync.housekeeping": {"queue": "hooks"},

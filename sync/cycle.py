@@ -48,7 +48,6 @@ def turn(pulse: failover.Pulse) -> list[due.Work]:
     _look()
     probes.ask_test_ips_if_due()
     _deliver_failover(pulse, stood_still)
-    waiting.count_if_due()
     change = role_changes.running()
     seen = observe(
         relationship,
@@ -66,7 +65,7 @@ def turn(pulse: failover.Pulse) -> list[due.Work]:
     if due.is_grant_to_be_repeated(seen) and seen.state.op is not None:
         act.carry_out((SendGrant(seen.state.op.op_id, seen.state.op.new_term),))
     role_changes.end_if_over(seen)
-    return due.work_due(seen)
+    return [*due.work_due(seen), *([due.Work.COUNT_DIFFERENCES] if waiting.is_due() else [])]
 
 
 def between_turns(pulse: failover.Pulse) -> None:

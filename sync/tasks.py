@@ -27,6 +27,7 @@ from sync.peer.client import PeerClient
 from sync.portal import Portal
 from sync.rules.due import PROBE_TOTAL_SECONDS, Work
 from sync.rules.facts import header_of
+from sync.versions import waiting
 
 # A turn says the same again each second until it is done: what no worker took by then need not wait in the queue.
 HINT_SECONDS = 5
@@ -44,6 +45,8 @@ def turn() -> None:
                 change = role_changes.running()
                 if change is not None:
                     _enqueue(drive, str(change.pk), expires=HINT_SECONDS)
+            case Work.COUNT_DIFFERENCES:
+                _enqueue(count_differences, expires=HINT_SECONDS)
 
 
 def watch() -> None:
@@ -95,6 +98,12 @@ def pull_data(trigger: str) -> None:
 def drive(change_id: str) -> None:
     """Drive a planned swap; on a queue of its own, so that it never waits behind a long data-sync."""
     role_changes.drive(uuid.UUID(change_id))
+
+
+@shared_task(name="sync.count_differences")
+def count_differences() -> None:
+    """Count in what the settings of a waiting old primary differ from those of the new one."""
+    waiting.count_if_due()
 
 
 @shared_task(name="sync.look_by_name")

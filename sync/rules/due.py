@@ -78,6 +78,7 @@ class Work(Enum):
 
     PULL_DATA = "pull_data"
     DRIVE_ROLE_CHANGE = "drive_role_change"
+    COUNT_DIFFERENCES = "count_differences"
 
 
 def events_due(seen: Observation) -> list[e.Event]:
