@@ -191,6 +191,10 @@ def _sync_failing(it: Sight) -> str | None:
     return "" if last is not None and last.status == SyncStatus.SUCCESS else None
 
 
+def _corruption(it: Sight) -> str | None:
+    return it.corruption
+
+
 CONDITIONS = (
     Condition(PRODUCT_MISMATCH, BOTH, SOON, _product_mismatch),
     Condition(PRIMARY_SILENT, BACKUP, Hold(begins=0), _primary_silent, frozenset({CUT_OFF})),
@@ -212,4 +216,5 @@ CONDITIONS = (
     Condition("backup_silent", PRIMARY, SECOND_HAND, _backup_silent),
     Condition("peer_unwell", BOTH, SECOND_HAND, _peer_unwell),
     Condition("sync_failing", BACKUP, SURE, _sync_failing),
+    Condition("corruption", BOTH, SOON, _corruption),
 )

@@ -18,6 +18,7 @@ from sync.rules.takeover import TEST_ROUNDS
 TAKEOVER_EVENT = "role.20"
 ADDRESS_EVENT = "role.5"
 TAKEOVER_KEPT = dt.timedelta(days=7)
+CORRUPTION_KEPT = dt.timedelta(days=1)
 FAILED_RUNS = 3  # in a row: one that failed is tried again, and its reason has often gone by then
 
 
@@ -99,6 +100,12 @@ class Sight:
     def address_trouble(self) -> str:
         """That somebody else answers at a shared IP (row 5), as told since the role state changed, or empty."""
         events = StatusEvent.objects.filter(event=ADDRESS_EVENT, at__gte=RoleJournal.load().changed_at)
+        return events.order_by("-at").values_list("sentence", flat=True).first() or ""
+
+    @property
+    def corruption(self) -> str:
+        """That rows with one id and two contents were found within a day, as Status History tells it, or empty."""
+        events = StatusEvent.objects.filter(event="corruption", at__gte=self.known.now - CORRUPTION_KEPT)
         return events.order_by("-at").values_list("sentence", flat=True).first() or ""
 
     @cached_property

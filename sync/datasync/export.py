@@ -17,7 +17,7 @@ from sync.datasync.frames import FrameReader, LineCutter, Section
 from sync.datasync.marks import NO_SECRETS
 from sync.datasync.receive import check_space, note_blob, store_blobs
 from sync.datasync.refusals import refused
-from sync.datasync.registry import APPEND_ONLY, SETTINGS, TOMBSTONE, by_label
+from sync.datasync.registry import APPEND_ONLY, SETTINGS, by_label
 from sync.datasync.rows import Row, RowCodec
 from sync.datasync.wrapping import SecretWrap, for_snapshot
 from sync.errors import PeerMisbehaved
@@ -112,9 +112,7 @@ def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone
     crash.point("source pushed")
     added = union.merge(wanted, received)
     crash.point("source push durable")
-    # A tombstone removes rows of other marks.
-    held = [mark for mark in marks.held() if wanted.dataset == TOMBSTONE or mark.key == wanted.key]
-    return PushDone(rows=added, blobs=len(listed), marks=held)
+    return PushDone(rows=added, blobs=len(listed), marks=marks.held())
 
 
 def end(message: PullEnd) -> Done:

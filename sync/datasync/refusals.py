@@ -41,8 +41,8 @@ SENTENCES: dict[Refusal, tuple[str, str]] = {
     Refusal.NO_SPACE: ("There is not enough disk space for what is missing.", "Free some space on this appliance."),
     Refusal.DIGEST_MISMATCH: ("What was stored is not what the primary listed.", _AGAIN),
     Refusal.APPEND_ONLY_DIFFERS: (
-        "The two appliances hold different contents under the same id in logs or recordings.",
-        "The settings were synchronised. Both keep their own; see Status History for the ids.",
+        "The two appliances do not hold the same logs or recordings yet.",
+        "The settings were synchronised. The next data-sync compares every row of them, and keeps what differs twice.",
     ),
     Refusal.SECRET_UNREADABLE: (
         "A stored password cannot be decrypted.",

@@ -23,7 +23,7 @@ PUSH_BYTES = 64 * 1024 * 1024  # rows and blobs of one push, so that a cut costs
 
 
 def send(client: PeerClient, snapshot_id: str, wanted: Wanted, progress: Progress) -> list[Mark]:
-    """The primary holds the rows that were wanted, with their blobs; how far it says it holds them."""
+    """The primary holds the rows that were wanted, with their blobs; all marks it holds then."""
     codec = RowCodec(by_label()[wanted.dataset], NO_SECRETS)
     answered: list[Mark] = []
     after = wanted.after

@@ -1,11 +1,14 @@
 """Append-only rows from the peer are kept beside our own: insert what is absent, never change what is here.
 
-What a tombstone names is not inserted; a new tombstone removes it.
+What a tombstone names is not inserted; a new tombstone removes it. Where one id has two contents, one appliance holds
+something damaged or restored, and nobody knows which: both contents are kept, on both appliances. The content with the
+smaller hash has the id, the other one an id made of both; so each appliance comes to the same without asking.
 """
 
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
@@ -62,7 +65,7 @@ def _merge_batch(codec: RowCodec, batch: Sequence[Row], wanted: Wanted) -> int:
     conflicts: list[str] = []
     try:
         with marks.book(codec.dataset) as held:
-            new = tombstones.without_deleted(codec, _absent(codec, incoming, conflicts))
+            new = tombstones.without_deleted(codec, _absent(codec, held, incoming, conflicts))
             insert(codec, new)
             if codec.dataset.label == TOMBSTONE:
                 tombstones.heed(codec, new)
@@ -75,22 +78,37 @@ def _merge_batch(codec: RowCodec, batch: Sequence[Row], wanted: Wanted) -> int:
     return len(new)
 
 
-def _absent(codec: RowCodec, incoming: dict[Row, Row], conflicts: list[str]) -> list[Row]:
+def _absent(codec: RowCodec, held: MarkBook, incoming: dict[Row, Row], conflicts: list[str]) -> list[Row]:
     """The rows to insert; ids that are here with another content are added to `conflicts`."""
     new = dict(incoming)
-    here = codec.dataset.model._base_manager.filter(pk__in=[key[0] for key in incoming])
-    unsealed: list[Row] = []  # keys
-    for row in codec.read(here):
+    gone: list[Row] = []  # keys
+    renamed: dict[Row, Row] = {}
+    for row in codec.read(codec.dataset.model._base_manager.filter(pk__in=[key[0] for key in incoming])):
         key = codec.key(row)
+        origin, incarnation, _ = marks.mark_fields(codec, row)
         if marks.mark_fields(codec, row)[2] is None:
-            unsealed.append(key)  # this database was restored to before the row was sealed: the sealed one is final
-        else:
-            if row != incoming[key]:
-                conflicts.append(str(key[0]))
+            gone.append(key)  # this database was restored to before the row was sealed: the sealed one is final
+        elif row == incoming[key]:
             del new[key]
-    if unsealed:
-        codec.dataset.model._base_manager.filter(pk__in=[key[0] for key in unsealed]).delete()
-    return list(new.values())
+        else:
+            conflicts.append(str(key[0]))
+            other = _renamed(codec, max(row, incoming[key], key=codec.digest))
+            renamed[codec.key(other)] = other
+            if codec.digest(row) > codec.digest(incoming[key]):
+                gone.append(key)
+                held.remove(origin, incarnation, codec.digest_line(row))
+            else:
+                del new[key]
+    table = codec.dataset.model._base_manager
+    table.filter(pk__in=[key[0] for key in gone]).delete()
+    here = set(table.filter(pk__in=[key[0] for key in renamed]).values_list("pk", flat=True))
+    return list({**{key: row for key, row in renamed.items() if key[0] not in here}, **new}.values())
+
+
+def _renamed(codec: RowCodec, row: Row) -> Row:
+    """The row under an id made of its own and of its content."""
+    place = codec.dataset.fields.index("id")
+    return (*row[:place], uuid.uuid5(row[place], codec.digest(row)), *row[place + 1 :])
 
 
 def _count(codec: RowCodec, held: MarkBook, rows: Sequence[Row]) -> None:
@@ -106,7 +124,8 @@ def _alarm(label: str, ids: Sequence[str]) -> None:
         return
     history.record(
         "corruption",
-        f"{len(ids)} rows of {label} have one id and different contents on the two appliances. Each keeps its own.",
+        f"{len(ids)} rows of {label} had one id and different contents on the two appliances. Both contents are kept, "
+        "on both appliances; one of them under another id.",
         severity=Severity.ERROR,
         evidence=evidence,
     )

@@ -84,7 +84,7 @@ class PushAppend(Message):
 
 @dataclasses.dataclass(frozen=True)
 class PushDone(Message):
-    """The rows are kept; `marks` is how far the primary now holds what was sent."""
+    """The rows are kept; `marks` is what the primary holds now of all append-only rows, for some make others go."""
 
     rows: int
     blobs: int

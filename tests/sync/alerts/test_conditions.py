@@ -13,7 +13,7 @@ from appliances.choices import OperationKind, ProbeOutcome, State, SyncStatus
 from appliances.models import BackupSettings, FailoverRelationship, IPConfig, SharedIP
 from sync import health, history, journal
 from sync.health import Health
-from sync.models import AlertMail, PeerView, RoleJournal
+from sync.models import AlertMail, PeerView, RoleJournal, StatusEvent
 from sync.peer import identity
 from tests.sync import pair
 from tests.sync.alerts.world import World
@@ -107,6 +107,14 @@ def took_over() -> None:
     history.record("role.20", "This appliance took over.")
 
 
+def corruption() -> None:
+    history.record("corruption", "1 rows of appliances.Recording had one id and different contents.")
+
+
+def corruption_past() -> None:
+    StatusEvent.objects.filter(event="corruption").update(at=timezone.now() - dt.timedelta(days=2))
+
+
 def failed_syncs() -> None:
     for _ in range(3):
         pair.sync_run(status=SyncStatus.FAILED, message="The disk of this appliance is full.")
@@ -191,6 +199,8 @@ CASES = (
     Case("refused", primary, view(outcome=ProbeOutcome.REFUSED, detail="Another key."), answers, "do not agree", 130),
     Case("backup_silent", primary, silent, answers, "The backup site2.example.com does not answer", 310),
     Case("peer_unwell", primary, said(healthy=False, health_message="Full."), said(healthy=True), "malfunction", 310),
+    Case("corruption", pair.backup, corruption, corruption_past, "contradict"),
+    Case("corruption", primary, corruption, corruption_past, "contradict"),
     Case("sync_failing", pair.backup, failed_syncs, lambda: pair.sync_run(status=SyncStatus.SUCCESS), "succeed"),
 )
 

@@ -331,17 +331,43 @@ def test_changed_rows_never_half_apply(peer: FakePeer, there: There, position: f
     assert not journal.read().initialised
 
 
-def test_one_id_with_two_contents_raises_the_alarm_and_each_keeps_its_own(peer: FakePeer, there: There) -> None:
-    row_id = there("event", "theirs")
-    world.event("ours", row_id)
-    there("account", "anna")
-    with pytest.raises(SyncError, match="different contents"):
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("is_one_origin", [False, True])
+def test_one_id_with_two_contents_raises_the_alarm_and_both_keep_both(
+    peer: FakePeer, there: There, swapped: bool, is_one_origin: bool
+) -> None:
+    ours, theirs = ("b", "a") if swapped else ("a", "b")
+    row_id = there("event", theirs)
+    if is_one_origin:  # what was synchronised is damaged here, in its row and so in its mark
         sync(peer)
-    assert SessionEvent.objects.get().text == "ours"
-    assert there("run", "from appliances.models import *; result = SessionEvent.objects.get().text") == "theirs"
-    alarm = StatusEvent.objects.get(event="corruption")
-    assert row_id in alarm.evidence["ids"][0].replace("-", "")
+        world.damage(row_id, ours)
+    else:
+        world.event(ours, row_id)
+    there("account", "anna")
+
+    assert sync(peer).status == SyncStatus.SUCCESS
+
+    assert sorted(SessionEvent.objects.values_list("text", flat=True)) == ["a", "b"]
+    both_hold_the_same(there)
+    both = StatusEvent.objects.filter(event="corruption").first(), there("run", ALARM)
+    told = [alarm for alarm in (both[0] and both[0].evidence, both[1]) if alarm]
+    assert told
+    assert all(row_id in alarm["ids"][0].replace("-", "") for alarm in told)
     assert Account.objects.filter(username="anna").exists()
+    assert sync(peer).rows_done == 0
+
+
+ALARM = (
+    "from sync.models import *; e = StatusEvent.objects.filter(event='corruption').first(); result = e and e.evidence"
+)
+
+
+def test_a_recording_with_two_contents_is_kept_twice_with_its_bytes(peer: FakePeer, there: There) -> None:
+    row_id = there("recording_of", b"theirs")
+    world.recording_of(b"ours", row_id)
+    assert sync(peer).status == SyncStatus.SUCCESS
+    both_hold_the_same(there)
+    assert len(world.blob_ids()) == 2
 
 
 def test_rows_numbered_twice_after_a_restore_are_united(peer: FakePeer, there: There) -> None:

@@ -219,3 +219,37 @@ def restore_image() -> None:
     for model, rows in zip(models, IMAGE, strict=True):
         model._base_manager.all().delete()
         model._base_manager.bulk_create(rows)
+
+
+def damage(row_id: str, text: str) -> None:
+    """An event that was synchronised has another text here, and the mark says so."""
+    from appliances.models import SessionEvent
+    from sync.datasync import marks
+    from sync.datasync.registry import by_label
+    from sync.datasync.rows import RowCodec
+
+    codec = RowCodec(by_label()["appliances.SessionEvent"], marks.NO_SECRETS)
+    rows = SessionEvent.objects.filter(pk=uuid.UUID(row_id))
+    with marks.book(codec.dataset) as held:
+        for row in codec.read(rows):
+            held.remove(*marks.mark_fields(codec, row)[:2], codec.digest_line(row))
+        rows.update(text=text)
+        for row in codec.read(rows):
+            held.add(*marks.mark_fields(codec, row)[:2], codec.digest_line(row))
+
+
+def recording_of(content: bytes, row_id: str | None = None) -> str:
+    """A recording with this content; its id."""
+    from appliances import blobs
+    from appliances.models import Recording
+
+    blob = blobs.store([content])
+    row = Recording.objects.create(
+        id=uuid.UUID(row_id) if row_id else uuid.uuid4(),
+        session_id=uuid.UUID(int=1),
+        name="r",
+        started_at=MOMENT,
+        blob_id=blob.blob_id,
+        size_bytes=blob.size_bytes,
+    )
+    return row.pk.hex
