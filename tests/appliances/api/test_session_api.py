@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import threading
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from appliances import blobs
+from appliances.api import recordings
 from appliances.choices import Role
 from appliances.gate import Gate
 from appliances.models import Account, ApiConfiguration, Recording, SessionEvent, SupportSession, Tombstone, Upload
@@ -270,6 +272,29 @@ def test_it_can_be_switched_off(call: Callable[..., HttpResponse]):
 def test_a_full_disk_answers_507(call: Callable[..., HttpResponse], session: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("appliances.incoming.uploads.RESERVE_BYTES", 1 << 62)
     told(call("PUT", f"recordings/{uuid.uuid4()}?session={session}&name=x", b"x"), 507, "disk_full")
+
+
+def test_a_few_recordings_at_once_leave_room_for_everything_else(
+    call: Callable[..., HttpResponse], session: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("appliances.api.recordings._slots", threading.BoundedSemaphore(1))
+    path = f"recordings/{uuid.uuid4()}?session={session}&name=x"
+    with recordings._slots:
+        refused = call("PUT", path, b"x")
+    told(refused, 503, "busy")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert call("PUT", path, b"x").status_code == 201
+
+
+def test_a_recording_of_unknown_length_says_so_on_its_page(call: Callable[..., HttpResponse], session: str):
+    key = uuid.uuid4()
+    call("PUT", f"recordings/{key}?session={session}&name=x", b"x")
+    console = Client()
+    console.force_login(Account.objects.create_superuser("root"), "django.contrib.auth.backends.ModelBackend")
+    for page in (f"recording/{key}", f"supportsession/{session}"):
+        answer = console.get(f"/login/appliances/{page}/change/").content.decode()
+        assert "not known" in answer
+        assert "None" not in answer
 
 
 HERE: dict[str, Gate] = {}
