@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from appliances.admin.sites import appliance_site, login_site
 
+handler500 = "appliances.views.errors.went_wrong"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("appliances.api.urls")),
     path("api/", include("sync.api.urls")),

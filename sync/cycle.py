@@ -10,13 +10,15 @@ from __future__ import annotations
 import logging
 import time
 
+from django.db import DatabaseError
+
 from appliances import selectors
 from appliances.choices import Role
-from sync import act, failover, health, journal, probes, role_changes
+from sync import act, failover, health, journal, probes, role_changes, serving
 from sync.datasync import lease, pull
 from sync.observe import observe
 from sync.relationship import settle
-from sync.rules import due
+from sync.rules import due, timing
 from sync.rules import events as e
 from sync.rules.effects import SendGrant
 from sync.rules.role import UnknownEdge
@@ -33,8 +35,8 @@ def boot() -> None:
 
 def turn(pulse: failover.Pulse) -> list[due.Work]:
     """One turn; what another worker is to be asked for."""
-    times = probes.times()
-    stood_still = pulse.beat(boottime=journal.boottime(), monotonic=time.monotonic(), times=times)
+    began, times = journal.boottime(), _times()
+    stood_still = pulse.beat(boottime=began, monotonic=time.monotonic(), times=times)
     if pulse.portal is not None:
         pulse.portal.ask_if_due(times)
     health.write(health.collect(pulse.portal.problem(times) if pulse.portal else ""))
@@ -42,6 +44,7 @@ def turn(pulse: failover.Pulse) -> list[due.Work]:
     lease.reap()
     relationship = selectors.relationship()
     if relationship is None:
+        serving.renew(None, turn_began=began)
         return []
     if stood_still:
         probes.forget_failures()
@@ -65,6 +68,7 @@ def turn(pulse: failover.Pulse) -> list[due.Work]:
     if due.is_grant_to_be_repeated(seen) and seen.state.op is not None:
         act.carry_out((SendGrant(seen.state.op.op_id, seen.state.op.new_term),))
     role_changes.end_if_over(seen)
+    serving.renew(times if probes.acknowledged().timeout is not None else None, turn_began=began)
     return [*due.work_due(seen), *([due.Work.COUNT_DIFFERENCES] if waiting.is_due() else [])]
 
 
@@ -74,6 +78,14 @@ def between_turns(pulse: failover.Pulse) -> None:
         failover.stop_in_time(pulse)
     except UnknownEdge as error:
         log.info("event out of date", extra={"why": str(error)})
+
+
+def _times() -> timing.Timing:
+    """The times in force, or the usual ones: a database that does not answer must not keep the health untold."""
+    try:
+        return probes.times()
+    except DatabaseError:
+        return timing.derive(timing.DEFAULT_TIMEOUT)
 
 
 def _deliver_failover(pulse: failover.Pulse, stood_still: float) -> None:

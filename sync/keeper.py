@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections
 
 TURN_SECONDS = 1.0
 SENTRY_SECONDS = 0.05  # between two looks at the clock; with them and the change, a primary stops within LOOP_LATENESS
@@ -75,6 +75,8 @@ class Keeper:
         try:
             close_old_connections()
             self._turn()
+        except DatabaseError as error:  # the health says it too
+            log.warning("turn failed", extra={"why": str(error)[:300]})
         except Exception:
             # A turn that fails must not end the turns: the next one derives everything again.
             if not self._stopping.is_set():

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -248,7 +249,9 @@ def _take_one(payloads: Iterator[bytes]) -> Iterator[bytes]:
 def _refused(request: HttpRequest, sender: Sender | None, error: Exception) -> HttpResponse:
     """The refusal that an error means, signed where the sender is known; an unexpected error is logged."""
     refusal, status = _refusal_of(error)
-    if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+    if isinstance(error, OperationalError | InterfaceError):  # the health of this appliance says it too
+        log.warning("peer message failed", extra={"path": request.path[:100], "why": str(error)[:300]})
+    elif status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("peer message failed", exc_info=error, extra={"path": request.path})
     elif _may_log(_source(request), refusal.code):
         log.warning(
@@ -277,6 +280,8 @@ def _refusal_of(error: Exception) -> tuple[Refusal, int]:
         return Refusal(getattr(error, "reason", error.code), error.message, error.remedy), error.http_status
     if isinstance(error, SecretUnreadable):
         return Refusal("no_key", "The peer cannot open its inter-appliance key."), http.HTTPStatus.FORBIDDEN
+    if isinstance(error, OperationalError | InterfaceError):
+        return Refusal("no_database", "The database of the peer does not answer."), http.HTTPStatus.SERVICE_UNAVAILABLE
     return Refusal("internal_error", "The peer failed to answer; its log says why."), 500
 
 

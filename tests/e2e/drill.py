@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from sync import crash
+from sync.serving import FILE_NAME
 from tests.e2e.compare import differences
 from tests.e2e.conftest import established_pair
 from tests.e2e.live import LiveAppliance, LivePair, wait_for
@@ -111,7 +113,16 @@ def serves(appliance: LiveAppliance) -> bool:
     """Whether it runs, has begun its role anew since it was started, and is in a role that serves clients."""
     [[state, since]] = appliance.rows("SELECT state, since_boottime FROM sync_rolejournal")
     is_running = appliance.process is not None and appliance.process.poll() is None
-    return is_running and state in SERVING and since >= appliance.started_boottime
+    return is_running and state in SERVING and since >= appliance.started_boottime and not _is_held(appliance)
+
+
+def _is_held(appliance: LiveAppliance) -> bool:
+    """Whether the word of its keeper has run out, so that nobody is let in whatever its journal says."""
+    try:
+        until = json.loads((appliance.data_dir / FILE_NAME).read_text())["until"]
+    except FileNotFoundError:
+        return False
+    return until is not None and time.clock_gettime(time.CLOCK_BOOTTIME) > until
 
 
 @dataclass

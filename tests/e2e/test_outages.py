@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,20 @@ def test_a_web_server_that_cannot_stay_up_makes_the_primary_stop_and_the_backup_
     primary, backup = drill.roles()
     with again_and_again(lambda: kill_all(primary, "gunicorn")):
         expect_take_over(primary, backup, because="role.7b")
+    expect_rejoin(primary)
+
+
+def test_a_database_that_takes_no_writes_makes_the_backup_take_over(drill: Drill) -> None:
+    """Somebody holds the write lock of the database: pages that only read could go on for ever."""
+    primary, backup = drill.roles()
+    with closing(sqlite3.connect(primary.data_dir / "database.sqlite3", isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        wait_for("the backup takes over", lambda: journal_of(backup)[0] == "p_active", TIMEOUT + 20, 0.05)
+        status, body = primary.get("/", timeout=30.0)
+        print("the portal of the old primary says", status)
+        assert status != 200
+        assert b"Traceback" not in body
+        database.execute("ROLLBACK")
     expect_rejoin(primary)
 
 
