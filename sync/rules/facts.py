@@ -61,15 +61,6 @@ class RoleState:
         return self.state in WRITABLE_STATES
 
     @property
-    def may_hold_address(self) -> bool:
-        """Whether the shared IP address may be present here.
-
-        Whatever moves the address compares this with what is there, again and again: a state that does not allow it
-        loses it at once (before a grant is sent), or with the end of its lifetime where nobody is left to take it away.
-        """
-        return self.state in HOLDING_STATES
-
-    @property
     def is_writable(self) -> bool:
         """Whether settings may be changed here."""
         return self.state in WRITABLE_STATES

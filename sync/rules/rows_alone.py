@@ -61,7 +61,7 @@ ALONE: tuple[Edge, ...] = (
         e.BootTimedOut,
         None,
         "The peer does not answer, and the shared IP address is in use by {event.address_holder}: this appliance does "
-        "not serve, and looks again each 5 s.",
+        "not serve, and looks again each second.",
         do.stay,
         (do.IS_ADDRESS_HELD,),
         Severity.ERROR,

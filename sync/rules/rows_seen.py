@@ -15,7 +15,7 @@ SEEN: tuple[Edge, ...] = (
         e.PeerSeen,
         None,
         "The shared IP address is in use by {event.address_holder}, which is not the peer: this appliance does not "
-        "serve, and looks again each 5 s.",
+        "serve, and looks again each second.",
         do.stay,
         (do.IS_CURRENT, do.IS_ADDRESS_HELD, *do.IS_CONFIRMED),
         Severity.ERROR,

@@ -23,6 +23,7 @@ TEST_ROUNDS = 3  # rounds in a row in which a test IP has to have answered
 
 
 _SAID = {None: "not asked", True: "confirmed", False: "refused"}
+_ANSWERED = {None: "not asked: this appliance does not move addresses", True: "nobody answers", False: "in use"}
 
 
 class Verdict(Enum):
@@ -39,9 +40,10 @@ class TakeoverFacts:
 
     `silence`: since the send time of the last answered probe, None if none was ever answered. `test_rounds`: for the
     last rounds, newest last, whether any connectivity test IP answered. `heard_from_peer`: since the peer itself last
-    opened a connection to this appliance. `has_carrier`: of the interfaces of the shared IPs, None
-    where there are none. `is_fenced` and `has_witness`: None where none is configured or
-    none was asked yet. `back_off_left`: until another attempt may follow one that was given up.
+    opened a connection to this appliance. `has_carrier`: of the interfaces of the shared IPs, None where there are
+    none. `is_address_free`: nobody answers at the shared IPs, None where that was not asked. `is_fenced` and
+    `has_witness`: None where none is configured or none was asked yet. `back_off_left`: until another attempt may
+    follow one that was given up.
     """
 
     state: RoleState
@@ -207,7 +209,7 @@ def _surroundings(f: TakeoverFacts) -> tuple[Clause, ...]:
         Clause(
             "shared IP free",
             f.is_address_free is not False,
-            str(f.is_address_free),
+            _ANSWERED[f.is_address_free],
             "Somebody answers at the shared IP address.",
         ),
         Clause("fenced", f.is_fenced is not False, _SAID[f.is_fenced], "The fencing command did not confirm."),

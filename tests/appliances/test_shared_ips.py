@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
 
 from appliances import shared_ips
+from appliances.host import arp
 from appliances.host.interfaces import Interface
 from appliances.models import IPConfig, SharedIP
 from appliances.shared_ips import describe
@@ -105,3 +107,23 @@ def test_an_interface_that_is_gone_has_no_link() -> None:
     SharedIP.objects.create(address="192.0.2.252")
     IPConfig.objects.create(address="192.0.2.252", prefix_length=24, interface="nowhere0")
     assert shared_ips.have_carrier() is False
+
+
+@pytest.mark.django_db
+def test_many_shared_ips_are_asked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence takes the time of all questions; a turn of the keeper has less than two seconds for it."""
+    for number in range(20):
+        address = f"192.0.2.{number + 1}"
+        SharedIP.objects.create(address=address)
+        IPConfig.objects.create(address=address, prefix_length=24, interface="eth0")
+
+    def holder(address: str, interface: str, own: list[str]) -> str:
+        time.sleep(0.1)
+        return "02:00:5e:00:53:09" if address == "192.0.2.20" else ""
+
+    monkeypatch.setattr(arp, "holder", holder)
+    monkeypatch.setattr(shared_ips, "interfaces", lambda: [replace(ETH0, has_carrier=True)])
+    began = time.monotonic()
+    assert shared_ips.held_elsewhere() == "02:00:5e:00:53:09"
+    assert shared_ips.held_elsewhere(allowed=["02:00:5e:00:53:09"]) == ""
+    assert time.monotonic() - began < 2.0, "one after another they take 4 s"

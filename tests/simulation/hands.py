@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sync.rules import events as e
 from sync.rules.effects import Effect, SendCancel, SendGrant
-from sync.rules.facts import header_of
+from sync.rules.facts import HOLDING_STATES, header_of
 from tests.simulation import letters as m
 from tests.simulation.node import Delivered, Node, Rules, deliver
 
@@ -61,11 +61,11 @@ class Hands:
 
     def drop(self, node: Node) -> Node:
         """The shared IP is not where the role state does not allow it."""
-        return node._replace(holds=node.holds and node.role.may_hold_address)
+        return node._replace(holds=node.holds and node.role.state in HOLDING_STATES)
 
     def reconcile(self, node: Node) -> Node:
         """The shared IP is where the role state allows it, and nowhere else."""
-        return node._replace(holds=self.has_address and node.role.may_hold_address)
+        return node._replace(holds=self.has_address and node.role.state in HOLDING_STATES)
 
     def letter_of(self, node: Node, effect: Effect, acknowledged: int) -> m.Letter:
         """The letter that an effect sends."""

@@ -110,6 +110,14 @@ def test_a_backup_whose_shared_ip_has_no_link_does_not_take_over() -> None:
     assert "shared IP has no link" in PeerView.load().decision["reason"]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_guard_says_that_nobody_was_asked_about_the_shared_ip() -> None:
+    silent_primary(automatic=True, silence=4)
+    failover.consider(failover.Pulse(), stood_still=0)
+    (clause,) = [clause for clause in PeerView.load().decision["clauses"] if clause["name"] == "shared IP free"]
+    assert clause["value"] == "not asked: this appliance does not move addresses"
+
+
 def program(folder: Path, name: str, status: int) -> str:
     """A command that notes what it was told, one line a run, and ends with this status."""
     code = (
