@@ -70,6 +70,7 @@ def is_free(address: str) -> bool:
 
 
 def reachable(host: str) -> str:
+    """Where a server that listens at `host` answers on this machine: it may listen everywhere."""
     """Where a server that listens on `host` answers on this machine."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (compared, not bound)
 
