@@ -159,8 +159,7 @@ def discard(key: uuid.UUID) -> None:
     not_sealed(key)
     look(key)
     with _held(key):
-        Upload.objects.filter(pk=key).delete()
-        _path(key).unlink(missing_ok=True)
+        _drop(Upload(id=key))
 
 
 def seal_stale(patience: dt.timedelta) -> int:
@@ -219,12 +218,20 @@ def _copy(file: BinaryIO, read: Read, offset: int, count: int, hasher: blake3 | 
 
 
 def _seal(file: BinaryIO, upload: Upload, digest: str, *, is_incomplete: bool) -> Recording:
+    if Tombstone.objects.filter(row_id=upload.session_id).exists():
+        _drop(upload)
+        raise Gone("The session of this recording was deleted by the retention meanwhile.")
     size = os.fstat(file.fileno()).st_size
     file.truncate(size)  # gives back the room that was kept for more
     upload.blob_id = digest or _hash(file)
     upload.save(update_fields=["blob_id"])
     blobs.adopt(_path(upload.pk), upload.blob_id)
     return _record(upload, size, is_incomplete=is_incomplete)
+
+
+def _drop(upload: Upload) -> None:
+    Upload.objects.filter(pk=upload.pk).delete()
+    _path(upload.pk).unlink(missing_ok=True)
 
 
 def _record(upload: Upload, size: int, *, is_incomplete: bool) -> Recording:
@@ -263,8 +270,7 @@ def _seal_if_stale(key: uuid.UUID, patience: dt.timedelta) -> int:
         if size and not _is_part_of_whole(upload, file):
             _seal(file, upload, "", is_incomplete=not is_whole)
             return 1
-        upload.delete()
-        _path(key).unlink(missing_ok=True)
+        _drop(upload)
         return 0
 
 

@@ -19,7 +19,7 @@ from pytest_django import Settings
 from appliances import blobs
 from appliances.incoming import uploads
 from appliances.incoming.documents import RecordingGiven
-from appliances.models import Recording, Upload
+from appliances.models import Recording, Tombstone, Upload
 
 pytestmark = pytest.mark.django_db
 
@@ -124,6 +124,20 @@ def test_an_upload_that_stands_still_is_kept_as_incomplete():
     assert recording.pk != key  # the whole one may come to the other appliance under that number
     assert b"".join(blobs.iterate(recording.blob_id)) == b"half"
     assert (uploads.seal_stale(NOW), Upload.objects.count(), files()) == (0, 0, [])
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_a_recording_whose_session_was_deleted_meanwhile_goes_with_it(is_whole: bool):
+    key = begin(4)
+    Tombstone.objects.create(dataset="appliances.SupportSession", row_id=GIVEN.session_id, deleted_at=GIVEN.started_at)
+    if is_whole:
+        with pytest.raises(uploads.Gone, match="deleted by the retention"):
+            send(key, b"four")
+    else:
+        with pytest.raises(uploads.Cut):
+            uploads.receive(key, io.BytesIO(b"fo").read, offset=0, count=4)
+        assert uploads.seal_stale(NOW) == 0
+    assert (Recording.objects.count(), Upload.objects.count(), files()) == (0, 0, [])
 
 
 def test_of_what_never_came_nothing_is_left():
