@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from appliances.choices import ProbeOutcome
+from sync.rules.due import PROBE_TOTAL_SECONDS
 from tests.sync.boxes import KEY, Box
 from tests.sync.datasync.test_over_the_wire import PULL
 
 MEGABYTE = 1_000_000
 PIECE = 16 * 1024
 FILLED_SECONDS = 1.0  # until the buffers of the relay and of the kernels are full, which they are at once
+WAIT_SECONDS = 30.0
 RECEIVE_BUFFER = 256 * 1024  # the kernel of the backup takes so much ahead of its reader, at once after a stall
 RECORDING = "import os; from tests.sync.datasync import world; world.recording('r', os.urandom({size}))"
 
@@ -48,6 +51,13 @@ class Relay:
             while piece := source.recv(PIECE):
                 sink.sendall(piece)
                 self.passed.append((time.monotonic(), len(piece)))
+
+    def wait_for(self, amount: int) -> None:
+        """Until so many bytes went over it."""
+        until = time.monotonic() + WAIT_SECONDS
+        while sum(count for _, count in list(self.passed)) < amount:
+            assert time.monotonic() < until, "too little came over the line"
+            time.sleep(0.05)
 
     def rate(self, begin: float, end: float) -> float:
         """Bytes a second between two moments."""
@@ -128,22 +138,27 @@ def test_a_changed_limit_takes_effect_within_two_seconds_and_probes_are_never_he
     running = threading.Thread(target=pulled, args=(backup,))
     began = time.monotonic()
     running.start()
-    time.sleep(6.0)
+    relay.wait_for(3 * MEGABYTE)
+    slow_until = time.monotonic()  # whoever sets a limit may wait for the database
     limit(backup, 2)
     changed = time.monotonic()
-    slowest = 0.0
+    looks: list[tuple[str, float]] = []
     while time.monotonic() < changed + 4.0:
         asked = time.monotonic()
-        primary.run("from sync import probes\nresult = str(probes.look_at_peer().outcome)")
-        slowest = max(slowest, time.monotonic() - asked)
+        outcome = primary.run("from sync import probes\nresult = str(probes.look_at_peer().outcome)")
+        looks.append((outcome, time.monotonic() - asked))
         time.sleep(0.2)
+    quick_until = time.monotonic()
     limit(backup, None)
     freed = time.monotonic()
     running.join(30)
     ended = time.monotonic()
 
+    assert {outcome for outcome, _ in looks} == {ProbeOutcome.ANSWERED}
+    slowest = max(seconds for _, seconds in looks)
+    assert slowest < PROBE_TOTAL_SECONDS, "a look that takes longer is a failure"
     first, last = stretch(relay, began)
-    before, after = relay.rate(first, changed), relay.rate(changed + 2.0, freed)
+    before, after = relay.rate(first, slow_until), relay.rate(changed + 2.0, quick_until)
     assert 0.85 * 0.5 * MEGABYTE <= before <= 1.15 * 0.5 * MEGABYTE
     assert 0.85 * 2 * MEGABYTE <= after <= 1.15 * 2 * MEGABYTE
     assert last - freed < 2.5  # what was left came at once
