@@ -120,9 +120,26 @@ def test_both_primary_is_fixed_from_either_side(drill: Drill, browser: Browser, 
 
 @pytest.mark.parametrize("presses", ["last primary", "other"])
 def test_both_backup_is_fixed_from_either_side(drill: Drill, browser: Browser, presses: str) -> None:
+    before = {site.name: mails(site) for site in drill.sites}
     last, other = make_both_backup(drill)
+    for site in drill.sites:
+        wait_for(f"{site.name} mails it", partial(has_mailed, site, 0, before), SEEN_SECONDS)
     fix_in_browser(browser, last if presses == "last primary" else other, primary=last)
     assert drill.roles() == (last, other)
+    for site in drill.sites:
+        wait_for(f"{site.name} mails its end", partial(has_mailed, site, 1, before), SEEN_SECONDS)
+        assert mails(site) == (before[site.name][0] + 1, before[site.name][1] + 1), "once"
+
+
+def has_mailed(site: LiveAppliance, which: int, before: dict[str, tuple[int, int]]) -> bool:
+    """Whether it wrote a mail since: 0 of a conflict that began, 1 of one that was over."""
+    return mails(site)[which] > before[site.name][which]
+
+
+def mails(site: LiveAppliance) -> tuple[int, int]:
+    """How many mails it wrote of a conflict that began, and of one that was over."""
+    told = [event for (event,) in site.rows("SELECT event FROM sync_alertmail")]
+    return told.count("conflict.begun"), told.count("conflict.ended")
 
 
 @pytest.mark.parametrize("role", ["primary", "backup"])
