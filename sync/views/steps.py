@@ -128,6 +128,12 @@ def loss(it: Situation, *, want_final_sync: bool) -> str:
     old = it.peer.name if it.role == Role.BACKUP else it.this.name
     if it.lag is None:
         return f"No data-sync has ever succeeded: nothing that {old} holds will be there."
+    if not it.peer.answers:
+        return (
+            f"The last good data-sync is {ago(it.lag)} old. Settings changed on {old} since then are not here until "
+            f"{old} is back. Then its page compares the two, and you choose for each object; nothing is overwritten "
+            f"before that. Its recordings and logs since then come along with the next data-sync."
+        )
     return (
         f"The last good data-sync is {ago(it.lag)} old. Settings changed on {old} since then will be lost. "
         f"Sessions and recordings since then stay on {old} and are brought together at the next data-sync."

@@ -290,6 +290,8 @@ def test_becoming_primary_without_the_peer_needs_the_loss_accepted(admin: Client
     response = admin.post(PAGE + "role-change/", {"target": "primary"})
     assert response.status_code == 200
     assert "I accept the loss. The last good data-sync is 4 min old" in text(response)
+    assert "not here until site2.example.com is back" in text(response), "it waits for a choice, nothing is overwritten"
+    assert "will be lost" not in text(response)
     assert "Make site1.example.com the primary" in text(response)
     assert not RoleChange.objects.exists()
 

@@ -110,7 +110,13 @@ TAKEN = [
         e.BecomeBackup(header_of(replace(TAKEN_OVER, state=State.B_IDLE)), without_peer=False),
         State.B_IDLE,
     ),
-    ("26", SUPERSEDED_STATE, e.BecomeBackup(header_of(TAKEN_OVER), without_peer=False), State.B_IDLE),
+    ("26 superseded", SUPERSEDED_STATE, e.BecomeBackup(header_of(TAKEN_OVER), without_peer=False), State.B_IDLE),
+    (
+        "26",
+        PRIMARY,
+        e.BecomeBackup(header_of(replace(TAKEN_OVER, term=0, own_term=-1)), without_peer=False),
+        State.B_IDLE,
+    ),
     (
         "27",
         BACKUP,
