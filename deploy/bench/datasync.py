@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -44,6 +45,7 @@ def main() -> None:
     """Measure and print."""
     wishes = _wishes()
     _check_programs(wishes.only)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: everything is ended and removed
     with tempfile.TemporaryDirectory(prefix="failover-bench-", dir=wishes.folder, ignore_cleanup_errors=True) as place:
         folder = Path(place)
         folder.chmod(0o711)  # PostgreSQL runs as another user below it
