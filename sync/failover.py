@@ -71,10 +71,11 @@ class Pulse:
         self.attempt = None
 
     def beat(self, *, boottime: float, monotonic: float, times: timing.Timing) -> float:
-        """Note this turn; for how long this appliance stood still before it, in seconds, or 0."""
-        last, self.last = self.last, (boottime, monotonic)
-        if last is None:
-            return 0.0
+        """Note this turn; for how long this appliance stood still before it, in seconds, or 0.
+
+        The first turn of a process goes by what the one before has left: while nobody turned, nobody listened either.
+        """
+        last, self.last = self.last or _before(boottime, monotonic), (boottime, monotonic)
         passed = boottime - last[0]
         if not timing.is_pause(times, boottime_passed=passed, monotonic_passed=monotonic - last[1]):
             return 0.0
@@ -89,6 +90,13 @@ class Pulse:
         elif self.unwell_since is None:
             is_silent = self.portal is not None and own.message == SILENT
             self.unwell_since = self.portal.served if self.portal and is_silent else now
+
+
+def _before(boottime: float, monotonic: float) -> tuple[float, float]:
+    """The last turn of the process before this one; as long ago as the machine runs, if that is not known."""
+    last = health.last_turn()
+    passed = boottime - last if last is not None and last <= boottime else boottime
+    return boottime - passed, monotonic - passed
 
 
 def consider(pulse: Pulse, *, stood_still: float) -> None:

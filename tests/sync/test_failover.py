@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
+from django.conf import settings as django_settings
 from django.utils import timezone
 from pytest_django import Settings
 
 from appliances.choices import ProbeOutcome, State
-from appliances.models import BackupSettings, IPConfig, SharedIP
-from sync import failover, journal, role_changes
+from appliances.models import BackupSettings, FailoverRelationship, IPConfig, SharedIP
+from sync import cycle, failover, journal, role_changes
 from sync.models import PeerView, RoleJournal, StatusEvent
 from sync.peer import messages
 from sync.rules import events as e
@@ -25,12 +26,43 @@ from tests.sync import pair
 TIMES = derive(10)
 
 
+def left_by_the_last_process(boottime: float) -> None:
+    """The process before this one turned at that moment for the last time."""
+    file = Path(django_settings.HEALTH_FILE)
+    file.write_text(json.dumps({"healthy": True, "message": "", "can_serve": True, "boottime": boottime}))
+
+
 def test_a_pause_makes_an_appliance_distrust_what_it_saw() -> None:
+    left_by_the_last_process(99.0)
     pulse = failover.Pulse()
     assert pulse.beat(boottime=100.0, monotonic=100.0, times=TIMES) == 0
     assert pulse.beat(boottime=101.0, monotonic=101.0, times=TIMES) == 0
     assert pulse.beat(boottime=131.0, monotonic=131.0, times=TIMES) == 30
     assert pulse.tilt_until == 131.0 + TIMES.tilt
+
+
+@pytest.mark.parametrize(("last_turn", "stood_still"), [(98.0, 0), (60.0, 40), (5000.0, 100), (None, 100)])
+def test_the_time_in_which_the_appliance_was_switched_off_is_a_pause(
+    last_turn: float | None, stood_still: float
+) -> None:
+    """5000.0: before the machine was started again. None: nothing is known."""
+    if last_turn is not None:
+        left_by_the_last_process(last_turn)
+    pulse = failover.Pulse()
+    assert pulse.beat(boottime=100.0, monotonic=100.0, times=TIMES) == stood_still
+    assert pulse.tilt_until == (100.0 + TIMES.tilt if stood_still else 0.0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_restarted_backup_does_not_count_its_own_absence_as_silence_of_the_primary() -> None:
+    """Both were switched off for a minute; this one is up first."""
+    silent_primary(automatic=True, silence=60)
+    FailoverRelationship.objects.update(peer_host="127.0.0.1", peer_port=9)
+    left_by_the_last_process(journal.boottime() - 60)
+    cycle.turn(failover.Pulse())
+    assert journal.read().state == State.B_IDLE
+    silence = journal.boottime() - (PeerView.load().answered_boottime or 0.0)
+    assert silence < 30
 
 
 def silent_primary(*, automatic: bool, silence: float) -> None:
