@@ -11,6 +11,7 @@ from sync.rules import timing
 from sync.rules.timing import DERIVED, Entered, Timing
 
 ROOM = 1.04  # the axis ends a little after the last moment
+SHOWN = 0.05  # seconds; a shorter reserve is written as none
 MOST_PROBES = 60  # that are drawn one by one; with more they would touch
 
 
@@ -38,6 +39,7 @@ class Drawing:
     takes_text: str
     gap: Span
     is_safe: bool
+    has_reserve: bool
     spare_text: str
     ticks: list[tuple[str, str]]
     problems: list[str]
@@ -70,6 +72,7 @@ class _Drawer:
             takes_text=in_words(takes),
             gap=self._span("spare" if is_safe else "overlap", "", min(gone, takes), abs(takes - gone)),
             is_safe=is_safe,
+            has_reserve=takes - gone >= SHOWN,
             spare_text=in_words(abs(takes - gone)),
             ticks=[(self._at(takes * part), in_words(takes * part)) for part in (0.0, 0.25, 0.5, 0.75)],
             problems=problems,

@@ -34,7 +34,14 @@ FIELD_OF = {
 
 
 def _limits(sentence: str) -> dict[str, str]:
-    return dict.fromkeys(("min_value", "max_value", "invalid", "max_digits", "max_whole_digits"), sentence)
+    names = ("required", "min_value", "max_value", "invalid", "max_digits", "max_whole_digits")
+    return dict.fromkeys(names, sentence)
+
+
+def _number(placeholder: str = "") -> forms.TextInput:
+    """A field for a number that sends what was typed: one of type=number sends nothing for what it cannot read."""
+    attributes = {"inputmode": "decimal", "autocomplete": "off"}
+    return forms.TextInput(attrs=attributes | ({"placeholder": placeholder} if placeholder else {}))
 
 
 class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
@@ -42,6 +49,7 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
 
     every = forms.IntegerField(
         label="Automatic Data-Sync Interval",
+        widget=_number(),
         min_value=1,
         max_value=10080,
         error_messages=_limits(INTERVAL_LIMITS),
@@ -56,14 +64,14 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
         max_digits=8,
         decimal_places=3,
         error_messages=_limits("Enter a number such as 2.5, or leave the field empty for no limit."),
-        widget=forms.NumberInput(attrs={"placeholder": "no limit", "step": "any"}),
+        widget=_number("no limit"),
         help_text="The most that data-syncs take of the line, at least 10 kB/s. Empty: no limit. The limit of the "
         "backup counts; a running data-sync follows within 2 seconds.",
     )
     bandwidth_unit = forms.ChoiceField(label="Unit of the limit", choices=RateUnit.choices, required=False)
     timeout_seconds = forms.IntegerField(
         label="Primary Site Instance Timeout",
-        required=False,
+        widget=_number(),
         min_value=int(timing.MIN_TIMEOUT),
         max_value=int(timing.MAX_TIMEOUT),
         error_messages=_limits(TIMEOUT_LIMITS),
@@ -71,6 +79,7 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
     )
     probe_interval = forms.FloatField(
         label="Probe Interval",
+        widget=_number(),
         required=False,
         min_value=timing.SHORTEST_INTERVAL,
         max_value=timing.LONGEST_INTERVAL,
@@ -79,6 +88,7 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
     )
     isolation_time = forms.FloatField(
         label="Isolation Timer",
+        widget=_number(),
         required=False,
         min_value=1.0,
         max_value=timing.MAX_TIMEOUT,
@@ -87,6 +97,7 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
     )
     address_lifetime = forms.IntegerField(
         label="Address Lifetime",
+        widget=_number(),
         required=False,
         min_value=timing.SHORTEST_LIFETIME,
         max_value=3600,
@@ -99,7 +110,7 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
         min_value=1,
         max_value=43200,
         error_messages=_limits(ALERT_LIMITS),
-        widget=forms.NumberInput(attrs={"placeholder": "automatic"}),
+        widget=_number("automatic"),
         help_text="The admin contacts of Email Configuration get a mail then. Empty: after twice the interval of the "
         "backup, but at least one hour.",
     )
@@ -122,6 +133,7 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._times: tuple[float, timing.Entered] | None = None
+        self.unusable_times: list[str] = []  # labels of the times that are not drawn: nothing can be read there
         interval = self.instance.data_sync_interval
         unit = next((name for name in reversed(UNITS) if not interval % UNITS[name]), "minutes")
         self.initial = {
@@ -216,6 +228,7 @@ class BackupSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # not subs
     def _check_times(self, data: dict[str, Any]) -> None:
         if data.get("timeout_seconds"):
             self.instance.primary_timeout = dt.timedelta(seconds=data["timeout_seconds"])
-        if not any(name in self.errors for name in FIELD_OF.values()):
+        self.unusable_times = [str(self.fields[name].label) for name in FIELD_OF.values() if name in self.errors]
+        if not self.unusable_times:
             for problem in timing.problems(*self.times):
                 self.add_error(FIELD_OF[problem.name], problem.sentence)

@@ -37,6 +37,7 @@ def beside(it: Situation, form: BackupSettingsForm) -> dict[str, Any]:
     return {
         "it": it,
         "drawing": draw(*form.times),
+        "not_drawn": form.unusable_times,
         "in_force": in_force(it),
         "is_normal_primary": is_normal_primary,
         "advice": advice(form.instance, is_normal_primary=is_normal_primary, last_run=it.last_good_run),

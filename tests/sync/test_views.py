@@ -346,7 +346,10 @@ def test_sync_now_that_cannot_reach_the_peer_says_why(admin: Client) -> None:
 
 def test_backup_settings_are_saved_on_a_backup_too(admin: Client) -> None:
     pair.backup()
-    response = admin.post(PAGE + "backup-settings/", {"every": "3", "unit": "hours", "enable_backup_operations": "on"})
+    response = admin.post(
+        PAGE + "backup-settings/",
+        {"every": "3", "unit": "hours", "timeout_seconds": "60", "enable_backup_operations": "on"},
+    )
     assert response.status_code == 302
     assert BackupSettings.load().data_sync_interval.total_seconds() == 3 * 3600
 
@@ -366,7 +369,10 @@ def test_what_is_typed_is_drawn_and_checked_before_it_is_saved(admin: Client) ->
     assert "10.5 s more than the timeout of 60 s" in text(response)
     assert 'role="img"' in response.content.decode()
     assert "2 days" in text(response)
-    assert admin.get(PAGE + "backup-settings/check/", typed).status_code == 200
+    shown = text(admin.get(PAGE + "backup-settings/check/", typed))
+    assert "entered for Probe Interval cannot be used. The drawing shows the saved time there." in shown
+    shown = text(admin.get(PAGE + "backup-settings/check/", {"every": "2", "unit": "days", "timeout_seconds": "10"}))
+    assert "at the same moment at which the backup may begin: safe, with no reserve" in shown
     assert BackupSettings.load().primary_timeout.total_seconds() == 180
 
 

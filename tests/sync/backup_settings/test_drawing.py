@@ -43,3 +43,8 @@ def test_times_are_named_as_people_say_them() -> None:
         "1 h 30 min",
         "24 h",
     ]
+
+
+def test_a_reserve_of_nothing_is_not_praised() -> None:
+    assert not draw(10).has_reserve
+    assert draw(60).has_reserve

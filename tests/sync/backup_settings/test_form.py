@@ -13,7 +13,8 @@ pytestmark = pytest.mark.django_db
 
 
 def test_the_interval_is_a_number_and_a_unit() -> None:
-    form = BackupSettingsForm({"every": "2", "unit": "hours"}, instance=BackupSettings.load())
+    values = {"every": "2", "unit": "hours", "timeout_seconds": "60"}
+    form = BackupSettingsForm(values, instance=BackupSettings.load())
     assert form.is_valid()
     saved = form.save()
     assert (saved.data_sync_interval, saved.enable_backup_operations) == (dt.timedelta(hours=2), False)
@@ -53,9 +54,29 @@ def test_a_test_ip_that_tells_nothing_is_refused(typed: str, reason: str) -> Non
     assert reason in arming(connectivity_test_ips=typed).errors["connectivity_test_ips"][0]
 
 
-@pytest.mark.parametrize("seconds", ["9", "86401", "-1", "ten"])
+@pytest.mark.parametrize("seconds", ["", "9", "86401", "-1", "ten", "1e400"])
 def test_a_timeout_out_of_bounds_is_refused(seconds: str) -> None:
-    assert arming(timeout_seconds=seconds, accept_no_test_ips="on").errors["timeout_seconds"]
+    assert "from 10 to 86400" in arming(timeout_seconds=seconds, accept_no_test_ips="on").errors["timeout_seconds"][0]
+
+
+def test_an_empty_interval_says_what_to_enter() -> None:
+    assert "from 1 minute to 7 days" in arming(every="").errors["every"][0]
+
+
+def test_what_a_browser_takes_for_no_number_is_sent_and_marked_not_sent_as_empty() -> None:
+    """A field of type=number sends nothing for "1e400", and so passes for one that was left empty."""
+    form = arming(isolation_time="1e400")
+    assert "number of seconds" in form.errors["isolation_time"][0]
+    assert 'type="number"' not in str(form)
+
+
+def test_the_drawing_knows_which_times_it_does_not_follow() -> None:
+    form = arming(timeout_seconds="soon", address_lifetime="2", accept_no_test_ips="on")
+    form.is_valid()
+    assert form.unusable_times == ["Primary Site Instance Timeout", "Address Lifetime"]
+    apart = arming(isolation_time="50", accept_no_test_ips="on")
+    assert not apart.is_valid()
+    assert not apart.unusable_times, "it is drawn, and the drawing shows what is wrong"
 
 
 @pytest.mark.parametrize(
@@ -121,7 +142,8 @@ def test_times_that_do_not_go_together_are_refused_beside_the_field(field: str, 
 @pytest.mark.parametrize(("typed", "minutes"), [("", None), ("5", 5), ("43200", 43200)])
 def test_the_alert_of_the_primary_has_a_time_of_its_own_or_none(typed: str, minutes: int | None) -> None:
     form = BackupSettingsForm(
-        {"every": "15", "unit": "minutes", "pull_alert_minutes": typed}, instance=BackupSettings.load()
+        {"every": "15", "unit": "minutes", "timeout_seconds": "60", "pull_alert_minutes": typed},
+        instance=BackupSettings.load(),
     )
     assert form.is_valid(), form.errors
     kept = form.save().pull_alert_after
