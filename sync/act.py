@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -102,16 +103,20 @@ def _stands(state: RoleState) -> tuple[object, ...]:
 def _evidence(event: e.Event, before: RoleState, after: RoleState) -> dict[str, Any]:
     header = getattr(event, "header", None) or getattr(event, "peer", None)
     facts: dict[str, Any] = {
-        "event": type(event).__name__,
-        "state": f"{before.state} -> {after.state}",
-        "term": f"{before.term} -> {after.term}",
-        "head": f"{after.head.term}.{after.head.seq}",
+        "event": re.sub(r"\B([A-Z])", r" \1", type(event).__name__).capitalize(),
+        "state": _from_to(before.state.label, after.state.label),
+        "term": _from_to(str(before.term), str(after.term)),
+        "settings": f"version {after.head.term}.{after.head.seq}",
     }
     if header is not None:
-        facts["peer"] = f"{header.state}, term {header.term}, head {header.head.term}.{header.head.seq}"
+        facts["peer"] = f"{header.state.label}, term {header.term}, settings {header.head.term}.{header.head.seq}"
     if reason := getattr(event, "reason", ""):
         facts["reason"] = reason
     return facts
+
+
+def _from_to(before: str, after: str) -> str:
+    return after if before == after else f"{before} → {after}"
 
 
 def _note_change(edge: Edge, event: e.Event, before: RoleState, after: RoleState) -> None:

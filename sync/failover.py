@@ -236,7 +236,7 @@ def _keep(decision: Decision, shadow: Decision | None, failures_needed: int) -> 
     kept |= _tell_verdict(decision, before, is_silent=is_silent)
     PeerView.objects.filter(pk=1).update(decision=kept)
     if shadow is not None:
-        _tell_shadow(shadow, before.get(SHADOW, ""), is_back=is_back)
+        _tell_shadow(shadow, before.get(SHADOW, ""), is_back=is_back, evidence=decision.evidence)
 
 
 def _tell_verdict(decision: Decision, before: dict[str, Any], *, is_silent: bool) -> dict[str, Any]:
@@ -263,12 +263,12 @@ def _tell_verdict(decision: Decision, before: dict[str, Any], *, is_silent: bool
     return {"against": against, "told_at": now}
 
 
-def _tell_shadow(shadow: Decision, would: str, *, is_back: bool) -> None:
-    """Tell what would have been done, and when the primary was back."""
+def _tell_shadow(shadow: Decision, would: str, *, is_back: bool, evidence: dict[str, str]) -> None:
+    """Tell what would have been done, with the evidence as it really was, and when the primary was back."""
     if shadow.verdict == Verdict.TAKE_OVER and would != Verdict.TAKE_OVER.value:
         now = timezone.now().strftime("%H:%M:%S UTC")
         sentence = f"Automatic failover is off. This appliance would have taken over now, at {now}."
-        history.record("failover.shadow", sentence, severity=Severity.WARNING, evidence=shadow.evidence)
+        history.record("failover.shadow", sentence, severity=Severity.WARNING, evidence=evidence)
     if would == Verdict.TAKE_OVER.value and is_back:
         history.record("failover.shadow_over", _shadow_over())
 

@@ -139,7 +139,7 @@ def show(change: RoleChange, step: ChangeStep) -> None:
 def wishes(record: RoleChange) -> dict[str, str]:
     return {
         "becomes": record.target_role,
-        "data_sync_first": str(record.want_final_sync),
+        "data_sync_first": "yes" if record.want_final_sync else "no",
         "change": str(record.pk),
     }
 

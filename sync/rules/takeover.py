@@ -22,6 +22,7 @@ CALLS_AFTER_ANSWER_SECONDS = 5.0
 TEST_ROUNDS = 3  # rounds in a row in which a test IP has to have answered
 
 
+_YES = {True: "yes", False: "no"}
 _SAID = {None: "not asked", True: "confirmed", False: "refused"}
 _ANSWERED = {None: "not asked: this appliance does not move addresses", True: "nobody answers", False: "in use"}
 
@@ -77,6 +78,12 @@ class Clause:
     value: str
     sentence: str
 
+    @property
+    def told(self) -> str:
+        """Whether it holds, with the value where that says more: "yes (181.0 of 180 s)", "NO"."""
+        holds = "yes" if self.holds else "NO"
+        return holds if self.value in _YES.values() else f"{holds} ({self.value})"
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -96,7 +103,7 @@ class Decision:
     @property
     def evidence(self) -> dict[str, str]:
         """Every clause with its value, for the log and the history."""
-        return {clause.name: f"{'yes' if clause.holds else 'NO'} ({clause.value})" for clause in self.clauses}
+        return {clause.name: clause.told for clause in self.clauses}
 
 
 def judge(facts: TakeoverFacts) -> Decision:
@@ -126,26 +133,26 @@ def _standing(f: TakeoverFacts) -> tuple[Clause, ...]:
     """What has to be so whatever the primary does."""
     return (
         Clause("free to act", f.state.state in FREE_STATES, f.state.state.label, "This appliance is in a swap."),
-        Clause("backup operations", f.backup_operations, str(f.backup_operations), "Backup operations are disabled."),
+        Clause("backup operations", f.backup_operations, _YES[f.backup_operations], "Backup operations are disabled."),
         Clause(
-            "automatic failover", f.automatic_failover, str(f.automatic_failover), "Automatic failover is disabled."
+            "automatic failover", f.automatic_failover, _YES[f.automatic_failover], "Automatic failover is disabled."
         ),
         Clause(
             "synchronised once",
             f.state.initialised,
-            str(f.state.initialised),
+            _YES[f.state.initialised],
             "This backup has never completed a data-sync.",
         ),
         Clause(
-            "no pause",
+            "pause",
             f.tilt_left <= 0,
-            f"{f.tilt_left:.0f} s left",
+            _wait(f.tilt_left),
             "This appliance stood still a moment ago and does not trust what it saw.",
         ),
         Clause(
             "timeout acknowledged",
             f.is_timeout_acknowledged,
-            str(f.is_timeout_acknowledged),
+            _YES[f.is_timeout_acknowledged] if f.automatic_failover else "not asked for: automatic failover is off",
             "The primary has not acknowledged the timeout yet.",
         ),
         Clause(
@@ -195,7 +202,7 @@ def _surroundings(f: TakeoverFacts) -> tuple[Clause, ...]:
         Clause(
             "test IPs",
             answering,
-            "none configured" if not f.has_test_ips else "".join("+" if answer else "-" for answer in rounds),
+            f"{sum(rounds)} of the last {TEST_ROUNDS} rounds answered" if f.has_test_ips else "none configured",
             "No connectivity test IP answers: this appliance itself may be cut off."
             if f.has_test_ips
             else "No connectivity test IP is configured, and the risk was not accepted.",
@@ -217,7 +224,11 @@ def _surroundings(f: TakeoverFacts) -> tuple[Clause, ...]:
         Clause(
             "back-off",
             f.back_off_left <= 0,
-            f"{f.back_off_left:.0f} s left",
+            _wait(f.back_off_left),
             "A take-over was given up a moment ago.",
         ),
     )
+
+
+def _wait(left: float) -> str:
+    return f"{left:.0f} s left" if left > 0 else "none"

@@ -9,13 +9,13 @@ from sync.overview import ago
 from sync.rules.takeover import TIMED, Verdict
 from sync.situation import Situation
 
-PLAIN = {"True": "yes", "False": "no", "None": "not asked"}
 SWITCH = "automatic failover"  # the clause that says only that it is off
+WITH_SWITCH = frozenset({SWITCH, "timeout acknowledged"})  # that cannot hold while it is off
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One clause of the guard; `mark` is good, wait (time alone decides) or bad."""
+    """One clause of the guard; `mark` is good, wait (time alone decides, or it is off) or bad."""
 
     name: str
     value: str
@@ -47,13 +47,13 @@ class Guard:
 def read_guard(it: Situation) -> Guard | None:
     """The guard as the last turn of this backup left it; None before the first."""
     kept: dict[str, Any] = it.view.decision or {}
-    conditions = [_condition(clause) for clause in kept.get("clauses", ())]
+    is_on = it.backup_settings.enable_automatic_failover
+    conditions = [_condition(clause, is_on=is_on) for clause in kept.get("clauses", ())]
     if not conditions:
         return None
-    is_on = it.backup_settings.enable_automatic_failover
     whole = it.backup_settings.primary_timeout.total_seconds()
     left = kept.get("seconds_left") if kept.get("verdict") == Verdict.COUNT_DOWN.value else None
-    against = [condition for condition in conditions if condition.mark == "bad" and condition.name != SWITCH]
+    against = [condition for condition in conditions if condition.mark == "bad"]
     if left is not None:
         tone, status, detail = "bad", f"takes over in {left:.0f} s", "The primary is silent."
     elif not is_on:
@@ -68,7 +68,7 @@ def read_guard(it: Situation) -> Guard | None:
     return Guard(tone, status, detail, conditions, left, whole)
 
 
-def _condition(clause: dict[str, Any]) -> Condition:
-    name, value = str(clause.get("name", "")), str(clause.get("value", ""))
-    mark = "good" if clause.get("holds") else "wait" if name in TIMED else "bad"
-    return Condition(name, PLAIN.get(value, value), mark)
+def _condition(clause: dict[str, Any], *, is_on: bool) -> Condition:
+    name = str(clause.get("name", ""))
+    waits = name in TIMED or (name in WITH_SWITCH and not is_on)
+    return Condition(name, str(clause.get("value", "")), "good" if clause.get("holds") else "wait" if waits else "bad")

@@ -50,6 +50,8 @@ def test_a_row_writes_the_state_and_its_sentence_in_status_history() -> None:
     assert line.sentence == outcome.sentence
     assert line.role == Role.BACKUP
     assert line.evidence["requested_by"] == "admin"
+    assert line.evidence["state"] == "Primary → Backup"
+    assert line.evidence["event"] == "Become backup"
 
 
 def test_a_refusal_changes_nothing_and_says_why() -> None:

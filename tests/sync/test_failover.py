@@ -124,6 +124,7 @@ def test_with_automatic_failover_off_it_only_says_what_it_would_have_done() -> N
     assert journal.read().state == State.B_IDLE
     assert events().count("failover.shadow") == 1
     would = StatusEvent.objects.get(event="failover.shadow")
+    assert would.evidence["automatic failover"] == "NO", "as it was, not as it would have had to be"
     StatusEvent.objects.filter(pk=would.pk).update(at=would.at - dt.timedelta(seconds=90))
     PeerView.objects.update(outcome="answered", consecutive_failures=0, answered_boottime=journal.boottime())
     failover.consider(failover.Pulse(), stood_still=0)

@@ -441,7 +441,7 @@ def guarded(**changes: bool) -> None:
     pair.backup()
     BackupSettings.objects.update_or_create(defaults={"enable_automatic_failover": True})
     clauses = [
-        {"name": name, "holds": not changes.get(name), "value": str(not changes.get(name)), "sentence": ""}
+        {"name": name, "holds": not changes.get(name), "value": "no" if changes.get(name) else "yes", "sentence": ""}
         for name in ("automatic failover", "silence", "test IPs")
     ]
     decision = {"verdict": "hold", "reason": "No test IP answers.", "seconds_left": None, "clauses": clauses}
@@ -476,7 +476,9 @@ def test_the_guard_counts_down(admin: Client) -> None:
 def test_a_guard_that_is_off_only_watches(admin: Client) -> None:
     guarded(**{"automatic failover": True, "silence": True})
     BackupSettings.objects.update(enable_automatic_failover=False)
-    assert "Automatic failover off The guard only watches" in text(admin.get(PAGE))
+    shown = text(admin.get(PAGE))
+    assert "Automatic failover off The guard only watches" in shown
+    assert "Not yet: automatic failover no" in shown, "it is off, which is no fault"
 
 
 def test_a_running_data_sync_says_to_what_it_is_limited(admin: Client) -> None:

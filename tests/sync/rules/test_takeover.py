@@ -135,6 +135,16 @@ def test_every_clause_stands_in_the_evidence_with_its_value() -> None:
     assert judge(replace(GONE, failures=1)).evidence["failures"] == "NO (1 of 3)"
 
 
+def test_the_values_are_words_that_people_read() -> None:
+    evidence = judge(replace(GONE, has_test_ips=True, test_rounds=(True, True, False), back_off_left=3.0)).evidence
+    assert evidence["test IPs"] == "NO (2 of the last 3 rounds answered)"
+    assert (evidence["pause"], evidence["back-off"]) == ("yes (none)", "NO (3 s left)")
+    assert evidence["automatic failover"] == "yes"
+    told = " ".join(judge(replace(GONE, automatic_failover=False, is_timeout_acknowledged=False)).evidence.values())
+    assert "NO (not asked for: automatic failover is off)" in told
+    assert not {"True", "False", "None"} & set(told.replace("(", " ").replace(")", " ").split())
+
+
 def test_the_state_of_the_peer_is_named_in_words() -> None:
     values = {clause.name: clause.value for clause in judge(GONE).clauses}
     assert values["peer was primary"] == State.P_ACTIVE.label
