@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 
 from appliances.choices import SyncStage, SyncStatus, SyncTrigger
@@ -20,6 +21,7 @@ from sync.rules.snapshot import Refusal
 # the time in which a large table is applied.
 STALE_SECONDS = 300.0
 SAVE_SECONDS = 0.5  # progress is written at most twice a second
+END_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # seconds between the tries to store how a run ended
 FIGURES = (
     "rows_total",
     "rows_done",
@@ -34,6 +36,8 @@ FIGURES = (
     "reflects_at",
 )
 ABANDONED = "The process that ran this data-sync ended before it was complete. The next one goes on from there."
+
+log = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):
@@ -95,6 +99,23 @@ def end(run: SyncRun, status: SyncStatus, *, code: str = "", message: str = "") 
     names = ("status", "code", "message", "finished_at", "stage", *FIGURES)
     running = SyncRun.objects.filter(pk=run.pk, status=SyncStatus.RUNNING)
     running.update(**{name: getattr(run, name) for name in names})
+
+
+def end_surely(run: SyncRun, status: SyncStatus, *, code: str = "", message: str = "") -> None:
+    """As `end`, tried again while the database takes no writes: otherwise the run would count as alive for minutes.
+
+    Raises:
+        DatabaseError: it still takes none after half a minute. The run is over when its sign of life is old.
+    """
+    for wait in END_WAITS:
+        try:
+            end(run, status, code=code, message=message)
+        except DatabaseError as error:
+            log.warning("end of the data-sync not stored yet", extra={"run": str(run.pk), "why": str(error)})
+            time.sleep(wait)
+        else:
+            return
+    end(run, status, code=code, message=message)
 
 
 class Progress:

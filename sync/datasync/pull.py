@@ -313,7 +313,7 @@ def _failed(run: SyncRun, error: SyncError) -> None:
     elif code in {refusal.value for refusal in SENTENCES}:
         status = SyncStatus.REFUSED
     before = SyncRun.objects.exclude(pk=run.pk).exclude(status=SyncStatus.RUNNING).first()
-    lease.end(run, status, code=code, message=str(error))
+    lease.end_surely(run, status, code=code, message=str(error))
     log.warning("data-sync ended", extra={"run": str(run.pk), "status": status.value, "code": code})
     if before is None or before.code != code or run.trigger != SyncTrigger.INTERVAL:
         history.record(
@@ -326,7 +326,7 @@ def _failed(run: SyncRun, error: SyncError) -> None:
 
 def _succeeded(run: SyncRun) -> None:
     before = SyncRun.objects.exclude(pk=run.pk).exclude(status=SyncStatus.RUNNING).first()
-    lease.end(run, SyncStatus.SUCCESS)
+    lease.end_surely(run, SyncStatus.SUCCESS)
     figures = {name: getattr(run, name) for name in REPORTED}
     log.info("data-sync ended", extra={"run": str(run.pk), "status": SyncStatus.SUCCESS.value, **figures})
     if before is None or before.status != SyncStatus.SUCCESS or run.trigger != SyncTrigger.INTERVAL:

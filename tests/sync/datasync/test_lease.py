@@ -6,8 +6,10 @@ import datetime as dt
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from appliances.choices import SyncStage, SyncStatus, SyncTrigger
@@ -95,3 +97,21 @@ def test_progress_is_written_at_most_twice_a_second() -> None:
     assert (stored.stage, stored.rows_done) == (SyncStage.ROWS, 0)
     progress.save()
     assert SyncRun.objects.get().rows_done == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_end_that_the_full_disk_refuses_is_stored_as_soon_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    run = lease.claim(SyncTrigger.FIRST)
+
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("UPDATE") and len(waited) < 2:
+            raise OperationalError("database or disk is full")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse):
+        lease.end_surely(run, SyncStatus.FAILED, code="not_stored")
+    assert not pull.is_running()
+    assert SyncRun.objects.get().code == "not_stored"
+    assert waited == [0.5, 1.0]
