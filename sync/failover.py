@@ -244,7 +244,7 @@ def _tell_verdict(decision: Decision, before: dict[str, Any], *, is_silent: bool
 
     What is to be remembered of it: the reasons told, and when.
     """
-    now, told = journal.boottime(), tuple(before.get("against", ()))
+    now, told, told_at = journal.boottime(), tuple(before.get("against", ())), before.get("told_at")
     against = tuple(clause.name for clause in decision.against) if is_silent else ()
     was = before.get("verdict", Verdict.HOLD.value)
     if decision.verdict == Verdict.COUNT_DOWN and was == Verdict.HOLD.value:
@@ -253,13 +253,13 @@ def _tell_verdict(decision: Decision, before: dict[str, Any], *, is_silent: bool
     elif decision.verdict == Verdict.HOLD and was == Verdict.COUNT_DOWN.value:
         history.record("failover.held", f"No take-over: {decision.reason}", evidence=decision.evidence)
     elif decision.verdict == Verdict.HOLD and against and against != told:
-        if 0 <= now - before.get("told_at", 0.0) < TELL_SECONDS:
-            return {"against": told, "told_at": before["told_at"]}
+        if told_at is not None and 0 <= now - told_at < TELL_SECONDS:
+            return {"against": told, "told_at": told_at}
         sentences = " ".join(clause.sentence for clause in decision.against)
         sentence = f"The primary is silent, and this appliance does not take over: {sentences}"
         history.record("failover.held", sentence, severity=Severity.WARNING, evidence=decision.evidence)
     else:
-        return {"against": against, "told_at": before.get("told_at", 0.0)}
+        return {"against": against, "told_at": told_at}
     return {"against": against, "told_at": now}
 
 

@@ -285,6 +285,14 @@ def test_a_primary_that_starts_alone_asks_the_witness(settings: Settings, tmp_pa
 
 
 @pytest.mark.django_db(transaction=True)
+def test_an_appliance_that_has_just_started_tells_why_it_does_not_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "boottime", lambda: 5.0)
+    silent_primary(automatic=False, silence=4)
+    failover.consider(failover.Pulse(), stood_still=0)
+    assert "failover.held" in events()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_other_reasons_not_to_take_over_are_told_when_they_change_while_the_primary_is_silent() -> None:
     silent_primary(automatic=True, silence=4)
     BackupSettings.objects.update(enable_backup_operations=False)
