@@ -8,7 +8,7 @@ export PIP_ROOT_USER_ACTION := ignore
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench model
+.PHONY: help run test check bench model schedules
 
 help: ## Say what the commands do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -30,6 +30,9 @@ bench: $(VENV)/.installed-dev ## Measure how long a planned swap of roles is fel
 
 model: $(VENV)/.installed-dev ## Search all that can happen to a pair of appliances, and for every planted bug
 	@DJANGO_SETTINGS_MODULE=tests.settings $(PY) -m tests.simulation
+
+schedules: $(VENV)/.installed-dev ## Run 5000 random schedules of faults, swaps and data-syncs on a simulated pair
+	@$(PY) -m tests.simulation.schedules --count 5000
 
 .PHONY: lint
 lint: $(VENV)/.installed-dev

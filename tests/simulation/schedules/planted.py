@@ -1,0 +1,172 @@
+"""Planted bugs: each is the real code with one rule broken, and the schedules must find it.
+
+`focus` names the acts and surprises that its schedules are made of, so that it shows in some dozens of them; `found_as`
+is how the violation that shows it may begin. Each bug is planted in a process of its own.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from django.db import connection
+
+from appliances import blobs
+from appliances.choices import State
+from appliances.models import BackupSettings
+from sync import gate
+from sync.datasync import apply, marks, union
+from sync.datasync.registry import by_label
+from sync.rules import role
+from sync.rules.facts import WRITABLE_STATES, RoleState
+from tests.simulation import faults
+from tests.simulation.node import Rules
+from tests.simulation.schedules.appliances import put
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A planted bug."""
+
+    name: str
+    plant: Callable[[], None]
+    focus: tuple[str, ...]
+    found_as: tuple[str, ...]
+
+
+def named(name: str) -> Bug:
+    """The planted bug of this name."""
+    return {bug.name: bug for bug in BUGS}[name]
+
+
+def _table(name: str) -> Callable[[], None]:
+    """A bug of the model search, planted into the table of the real product."""
+
+    def plant() -> None:
+        rules: Rules = {fault.name: fault.rules for fault in faults.FAULTS}[name]
+        put(role, "handle", partial(role.handle, table=rules.table, learn=rules.learn))
+
+    return plant
+
+
+def _replaces_rows() -> None:
+    real = union._absent
+
+    def absent(codec: Any, held: Any, incoming: Any, conflicts: list[str]) -> Any:
+        model = codec.dataset.model
+        model._base_manager.exclude(pk__in=[key[0] for key in incoming]).delete()
+        return real(codec, held, incoming, conflicts)
+
+    put(union, "_absent", absent)
+
+
+def _names_before_bytes() -> None:
+    def publish(self: blobs.Batch) -> None:
+        [(blob_id, staged)] = self._waiting.items()
+        blobs._rename(staged, blobs.path(blob_id))
+
+    put(blobs.Batch, "_publish_one", publish)
+
+
+def _sweeps_at_once() -> None:
+    put(sys.modules["sync.datasync.tidy"], "GRACE", dt.timedelta(seconds=-1))
+
+
+def _marks_before_rows() -> None:
+    real = union.merge
+
+    def merge(wanted: Any, rows: Any, tick: Callable[[], None] = lambda: None) -> int:
+        with marks.book(by_label()[wanted.dataset]) as held:
+            held.reach(wanted.origin, wanted.incarnation, wanted.upto)
+        return real(wanted, rows, tick)
+
+    put(union, "merge", merge)
+
+
+def _skips_the_final_sync() -> None:
+    drive = sys.modules["sync.role_changes.drive"]
+    real = vars(drive)["_pull"]
+    put(drive, "_pull", lambda change, op=None: None if op is not None else real(change))
+    _table("the settings are not locked before the final data-sync, and heads are not compared")()
+    put(RoleState, "is_writable", property(lambda state: state.state in {*WRITABLE_STATES, State.P_DRAINING}))
+    real_gate = gate.gate_of
+    put(gate, "gate_of", lambda state: replace(real_gate(state), operation_running=False))
+
+
+def _changes_what_is_local() -> None:
+    real = apply.end_sessions
+
+    def end_sessions() -> None:
+        BackupSettings.objects.update(data_sync_interval=dt.timedelta(minutes=2))
+        real()
+
+    put(apply, "end_sessions", end_sessions)
+
+
+def _sets_the_head_apart() -> None:
+    real = apply.write
+
+    def write(codecs: Any, differences: Any) -> None:
+        real(codecs, differences)
+        connection.connection.commit()
+        connection.connection.execute("BEGIN IMMEDIATE")
+
+    put(apply, "write", write)
+
+
+BUGS: tuple[Bug, ...] = (
+    Bug("a data-sync replaces append-only rows", _replaces_rows, ("session", "sync", "planned"), ("I4", "I9")),
+    Bug(
+        "a file has its name before its bytes are durable",
+        _names_before_bytes,
+        ("session", "change", "power", "surprise power"),
+        ("I4",),
+    ),
+    Bug(
+        "files are swept before their rows come",
+        _sweeps_at_once,
+        ("session", "change", "sync", "surprise tidy"),
+        ("I4",),
+    ),
+    Bug(
+        "marks reach further than the rows that are held",
+        _marks_before_rows,
+        ("session", "sync", "surprise kill", "surprise power"),
+        ("I9", "I4"),
+    ),
+    Bug(
+        "the final data-sync is left out and settings stay open",
+        _skips_the_final_sync,
+        ("planned", "change", "surprise change"),
+        ("I5", "I3", "G2"),
+    ),
+    Bug("a data-sync changes what is local", _changes_what_is_local, ("sync", "change"), ("I10",)),
+    Bug(
+        "settings and head are set in two transactions",
+        _sets_the_head_apart,
+        ("sync", "change", "surprise kill"),
+        ("I3",),
+    ),
+    Bug(
+        "the grant goes out before the yield",
+        _table("the grant goes out before the yield is durable"),
+        ("planned", "press", "surprise kill"),
+        ("I8", "I9"),
+    ),
+    Bug(
+        "the backup promotes itself when it is ready",
+        _table("the backup promotes itself when it is ready"),
+        ("planned", "press", "surprise kill"),
+        ("I8", "I9"),
+    ),
+    Bug(
+        "a superseded primary confirms itself",
+        _table("a superseded primary confirms itself"),
+        ("press", "cut", "mend", "power"),
+        ("I6", "I1b"),
+    ),
+)
