@@ -70,6 +70,17 @@ def is_failure(record: logging.LogRecord) -> bool:
     return record.exc_info is not None
 
 
+def without_stack(record: logging.LogRecord) -> bool:
+    """Beat tells with each tick that the broker is away, and where in its program it noticed; the first line is enough.
+
+    Always true: the record stays.
+    """
+    if record.exc_info and str(record.msg).startswith("Message Error"):
+        record.msg, record.args = record.getMessage().partition("\n")[0], ()
+        record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
+    return True
+
+
 def logging_config(*, form: str, level: str, appliance: str) -> dict[str, Any]:
     """The logging configuration (for `dictConfig`) of every process of this appliance.
 
@@ -83,7 +94,7 @@ def logging_config(*, form: str, level: str, appliance: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"failures": {"()": lambda: is_failure}},
+        "filters": {"failures": {"()": lambda: is_failure}, "stacks": {"()": lambda: without_stack}},
         "formatters": {"line": {"()": Formatter, "form": form, "appliance": appliance}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level.upper()},
@@ -92,6 +103,7 @@ def logging_config(*, form: str, level: str, appliance: str) -> dict[str, Any]:
             "axes": {"level": "WARNING"},
             # A line for each tick and each task would bury the rest.
             "celery": {"level": "WARNING"},
+            "celery.beat": {"filters": ["stacks"]},
             "kombu": {"level": "WARNING"},
         },
     }

@@ -70,3 +70,16 @@ def test_an_answer_that_is_meant_is_no_error_in_the_log_but_an_exception_is() ->
     failed = ValueError("broken")
     assert not keep(record("Service Unavailable: /", status_code=503))
     assert keep(record("Internal Server Error: /", status_code=500, exc_info=(ValueError, failed, None)))
+
+
+def test_beat_says_in_one_line_that_the_broker_is_away() -> None:
+    configured = logging_config(form="json", level="INFO", appliance="site1")
+    keep = configured["filters"][configured["loggers"]["celery.beat"]["filters"][0]]["()"]()
+    away = OSError("Connection refused, 100 %")
+    told = record("Message Error: %s\n%s", exc_info=(OSError, away, None))
+    told.args = (away, ["  File a program\n"])
+    assert keep(told)
+    line = json.loads(Formatter("json", "site1").format(told))
+    assert (line["level"], "traceback" in line) == ("warning", False)
+    assert "100 %" in told.getMessage()
+    assert "File" not in told.getMessage()

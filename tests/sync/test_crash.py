@@ -14,6 +14,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from sync import act, crash, journal
+from tests.e2e import crash_cases as cases
 from tests.sync.rules.test_role import TAKEN
 from tests.test_architecture import ROOT, modules
 
@@ -115,3 +116,15 @@ def test_every_point_of_rows_and_effects_is_passed_when_its_row_is_taken(monkeyp
     assert all(is_durable == name.endswith(" durable") for name, is_durable in durable)
     first_effect = next(number for number, name in enumerate(passed) if name.startswith("effect."))
     assert passed[first_effect - 1].endswith(" durable")
+
+
+def test_every_point_of_a_data_sync_and_every_lost_answer_is_in_a_case_of_the_live_pair() -> None:
+    """Those of rows and effects are passed above, most of them on the live pair too."""
+    points = {case.point for case in (*cases.SWAP, *cases.SWAP_FROM_PRIMARY, *cases.SYNC, *cases.CANCEL)}
+    points |= {*cases.RETURN, *cases.TAKE_OVER, *cases.BOTH_BACKUP_FIX, *cases.BREAK}
+    points |= {point for _, point in (*cases.BOTH_BACKUP, *cases.ESTABLISH)} | {
+        point for *_, point in cases.BOTH_PRIMARY
+    }
+    assert points <= set(crash.names())
+    assert {*crash.SYNC, *(f"answer.{message}" for message in crash.ANSWERS)} <= points
+    assert len(points) >= 80
