@@ -10,9 +10,11 @@ from django.utils import timezone
 from appliances.choices import Role, SyncStatus
 from appliances.models import BackupSettings, FailoverRelationship
 from sync import health, journal, probes
-from sync.models import PeerView, RoleChange, SyncRun
+from sync.models import PeerView, RoleChange, StatusEvent, SyncRun
 from sync.rules import due
 from sync.rules.facts import Observation
+
+REJOINED = ("role.26 superseded", "role.30")  # the rows by which a superseded primary becomes backup
 
 
 def observe(
@@ -40,10 +42,19 @@ def observe(
     )
 
 
+def _has_rejoined_since(last: SyncRun | None) -> bool:
+    """Whether this appliance, superseded before, became backup after the last data-sync began: it pulls at once."""
+    if last is None:
+        return False
+    return StatusEvent.objects.filter(event__in=REJOINED, at__range=(last.started_at, timezone.now())).exists()
+
+
 def _is_sync_due(relationship: FailoverRelationship) -> bool:
     wishes = BackupSettings.load()
     last = SyncRun.objects.order_by("-started_at").first()
-    return wishes.enable_backup_operations and due.is_data_sync_due(
+    if not wishes.enable_backup_operations:
+        return False
+    return _has_rejoined_since(last) or due.is_data_sync_due(
         timezone.now(),
         established_at=relationship.established_at,
         last_started_at=last.started_at if last else None,

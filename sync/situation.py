@@ -102,7 +102,7 @@ def read() -> Situation | None:
     if known.relationship is None:
         return None
     latest = RoleChange.objects.order_by("-requested_at").first()
-    return Situation(**vars(known), recent_change=_recent(latest, known.now))
+    return Situation(**vars(known), recent_change=_recent(latest, known))
 
 
 def headline(it: Situation) -> Headline:
@@ -187,7 +187,8 @@ def _peer_superseded(it: Situation) -> Headline:
 
 
 def _refused(it: Situation) -> Headline:
-    detail = f"{it.view.detail or 'It refused the last check.'} {_loss(it)}"
+    where = " Compare the key under Management > Security on both." if it.view.code == "key_differs" else ""
+    detail = f"{it.view.detail or 'It refused the last check.'}{where} {_loss(it)}"
     return Headline("bad", f"{it.peer.name} answers, but the two do not agree", detail)
 
 
@@ -322,7 +323,10 @@ def failover_page_of_peer(relationship: FailoverRelationship) -> str:
     return f"{relationship.peer_url}login/management/failover/"
 
 
-def _recent(change: RoleChange | None, now: dt.datetime) -> RoleChange | None:
+def _recent(change: RoleChange | None, known: overview.Overview) -> RoleChange | None:
+    """The role change that has just ended; not one whose role this appliance has given up or lost since."""
     if change is None or change.status == ChangeStatus.RUNNING or change.finished_at is None:
         return None
-    return change if now - change.finished_at <= FINISHED_CHANGE_SHOWN else None
+    if change.status == ChangeStatus.COMPLETED and change.target_role != known.role:
+        return None
+    return change if known.now - change.finished_at <= FINISHED_CHANGE_SHOWN else None

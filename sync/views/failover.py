@@ -144,12 +144,13 @@ def fix(request: HttpRequest) -> HttpResponse:
     try:
         if request.method == "GET":
             proposal = role_changes.propose()
-            names = [it.this.name, it.peer.name]
-            winner, loser = names if proposal.stays_here else reversed(names)
+            both = [it.this, it.peer]
+            winner, loser = both if proposal.stays_here else reversed(both)
             context = {
                 "title": "Fix This Error",
-                "winner": winner,
-                "loser": loser,
+                "boxes": both,
+                "winner": winner.name,
+                "loser": loser.name,
                 "it": it,
                 "proposal": proposal,
                 "rows": steps.evidence(proposal),
@@ -204,7 +205,7 @@ def _pair(request: HttpRequest, it: Situation, settings_form: BackupSettingsForm
         "blocker": Blocker.NO_NETWORK_RIGHTS,
         "settings_form": form,
         **settings_view.beside(it, form),
-        "settings_open": settings_form is not None or it.role == Role.BACKUP,
+        "settings_open": settings_form is not None or (it.role == Role.BACKUP and it.headline.tone != "bad"),
     }
     return render(request, "failover/page.html", context)
 

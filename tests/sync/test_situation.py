@@ -7,10 +7,10 @@ import datetime as dt
 import pytest
 from django.utils import timezone
 
-from appliances.choices import ProbeOutcome, State, SyncStatus
+from appliances.choices import ChangeKind, ChangeStatus, ProbeOutcome, Role, State, SyncStatus
 from appliances.models import BackupSettings, FailoverRelationship
 from sync import overview, situation
-from sync.models import PeerView, SyncRun
+from sync.models import PeerView, RoleChange, SyncRun
 from tests.sync import pair
 
 pytestmark = pytest.mark.django_db
@@ -154,6 +154,23 @@ def test_a_relationship_that_has_just_begun_is_no_alarm_until_the_first_answer_i
     assert "is asked within seconds" in it.headline.detail
     FailoverRelationship.objects.update(established_at=timezone.now() - dt.timedelta(seconds=11))
     assert (headline().tone, "does not answer" in headline().title) == ("bad", True)
+
+
+def test_a_refusal_for_the_key_says_where_to_go() -> None:
+    pair.paired()
+    PeerView.objects.update(outcome=ProbeOutcome.REFUSED, code="key_differs", detail="The keys differ.")
+    assert "Compare the key under Management > Security on both." in headline().detail
+
+
+@pytest.mark.parametrize(("target", "is_shown"), [(Role.PRIMARY, True), (Role.BACKUP, False)])
+def test_a_role_change_is_shown_only_while_its_role_is_still_held(target: Role, is_shown: bool) -> None:
+    pair.paired()
+    RoleChange.objects.create(
+        kind=ChangeKind.STEP_DOWN, target_role=target, status=ChangeStatus.COMPLETED, finished_at=timezone.now()
+    )
+    it = situation.read()
+    assert it is not None
+    assert (it.recent_change is not None) == is_shown
 
 
 def test_after_a_forced_take_over_the_loss_is_counted_from_the_copy_that_this_appliance_pulled() -> None:

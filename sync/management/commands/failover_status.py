@@ -46,6 +46,8 @@ class Command(ApplianceCommand):
             rows.append(("Failover", "not configured"))
         else:
             role = known.peer_role.label if known.peer_role else "role not known"
+            if not known.peer_answers:
+                role = f"does not answer, was: {role}" if known.peer_role else "does not answer"
             rows += [
                 ("Peer", f"{known.relationship}: {role}"),
                 ("Peer answered", _moment(known.view.answered_at) or "never"),

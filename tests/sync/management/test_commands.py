@@ -169,6 +169,7 @@ class TestFailoverStatus:
         code, printed = call("failover_status")
         assert code == 1
         assert "The peer site2.example.com does not answer." in printed
+        assert "does not answer, was: Backup" in printed
 
     def test_with_another_build_on_the_peer_ends_with_1(self):
         self.healthy_pair()
