@@ -1,7 +1,7 @@
 """What the administrators are told of by mail: each condition with the role it belongs to and how to see it.
 
-A look gives the sentence that says what is found, "" where nothing is, and None where that cannot be said at this
-moment: then nothing begins and nothing ends. The words of the mails stand in `templates/emails/<code>.txt`.
+A look gives the sentence that says what is found, "" where all is well, and None where that cannot be said at this
+moment: then nothing begins and nothing ends. "All well again" is mailed after "", so it is given only where that is so. The words of the mails stand in `templates/emails/<code>.txt`.
 """
 
 from __future__ import annotations
@@ -30,17 +30,26 @@ PRIMARY_SILENT = "primary_silent"
 CUT_OFF = "cut_off"
 NO_TEST_IP = "no_test_ip"
 TOOK_OVER = "took_over"
+BACKUP_SILENT = "backup_silent"
+# Who is superseded is no primary in the sense of these, and the peer is none that is its backup.
+ENDED_BY_SUPERSEDED = frozenset(
+    {TOOK_OVER, "unwell", "not_pulled", "shared_ip_off", "conflict", "not_serving", BACKUP_SILENT}
+)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One thing to tell. While it is seen it takes the place of what `replaces` names: that ends without a mail."""
+    """One thing to tell. While it is seen it takes the place of what `replaces` names: that ends without a mail.
+
+    An episode of something that does not `apply` any more lapses: nobody is told that all is well.
+    """
 
     code: str
     roles: frozenset[Role]
     hold: Hold
     look: Callable[[Sight], str | None]
     replaces: frozenset[str] = frozenset()
+    applies: Callable[[Sight], bool] = lambda _: True
 
 
 def _product_mismatch(it: Sight) -> str | None:
@@ -74,6 +83,8 @@ def _no_test_ip(it: Sight) -> str | None:
 
 
 def _took_over(it: Sight) -> str | None:
+    if it.known.is_superseded:
+        return None
     if not it.is_without_backup_since_takeover:
         return ""
     seconds = it.known.backup_settings.primary_timeout.total_seconds()
@@ -85,8 +96,9 @@ def _backup_off(it: Sight) -> str | None:
 
 
 def _unwell(it: Sight) -> str | None:
-    # Being superseded is told by itself.
-    return "" if it.known.health.is_healthy or it.known.is_superseded else it.known.health.message
+    if it.known.is_superseded:
+        return None  # told by itself, and a reason for this
+    return "" if it.known.health.is_healthy else it.known.health.message
 
 
 def _by_name(it: Sight) -> str | None:
@@ -99,8 +111,8 @@ def _by_name(it: Sight) -> str | None:
 
 
 def _not_pulled(it: Sight) -> str | None:
-    if it.known.is_superseded:
-        return ""
+    if it.known.is_superseded or it.is_peer_waiting_for_choice:
+        return None  # told by itself, and the reason for this
     waited = it.known.now - it.unpulled_since
     if waited <= it.pull_threshold:
         return ""
@@ -109,7 +121,7 @@ def _not_pulled(it: Sight) -> str | None:
 
 def _shared_ip_off(it: Sight) -> str | None:
     if it.state != State.P_ACTIVE:
-        return ""
+        return None
     off = [shared for shared in it.shared_ips if shared.is_listed and not shared.is_held]
     return " ".join(
         f"{shared.address} is not {f'on its interface {shared.interface}' if shared.is_enabled else 'enabled'}."
@@ -124,6 +136,8 @@ def _shared_ip_unlisted(it: Sight) -> str | None:
 def _conflict(it: Sight) -> str | None:
     if it.known.is_conflict:
         return f"Both appliances are {it.role.value}."
+    if it.known.is_superseded or it.known.is_peer_superseded:
+        return None  # both were primary, and one of them is not backup yet
     return "" if it.known.peer_answers and not it.known.is_same else None
 
 
@@ -136,6 +150,8 @@ def _superseded(it: Sight) -> str | None:
 
 
 def _not_serving(it: Sight) -> str | None:
+    if it.known.is_superseded:
+        return None
     if it.state != State.P_UNCONFIRMED:
         return ""
     if it.seconds_in_state < LONGEST_BOOT + SURE.begins:
@@ -165,15 +181,19 @@ def _refused(it: Sight) -> str | None:
 
 
 def _backup_silent(it: Sight) -> str | None:
-    if it.known.peer_answers or it.is_without_backup_since_takeover:
+    if it.known.peer_answers:
         return ""
+    if it.is_without_backup_since_takeover or it.known.is_superseded:
+        return None  # told by itself
     return (it.known.view.detail or "No answer.") if it.is_silent and it.known.peer_role == Role.BACKUP else None
 
 
 def _peer_unwell(it: Sight) -> str | None:
     if not it.known.peer_answers:
         return None
-    if it.known.said.get("healthy") is not False or it.known.is_peer_superseded:
+    if it.known.is_peer_superseded:
+        return None  # told by itself, and a reason for this
+    if it.known.said.get("healthy") is not False:
         return ""
     return str(it.known.said.get("health_message") or "It gives no reason.")
 
@@ -199,21 +219,28 @@ CONDITIONS = (
     Condition(PRODUCT_MISMATCH, BOTH, SOON, _product_mismatch),
     Condition(PRIMARY_SILENT, BACKUP, Hold(begins=0), _primary_silent, frozenset({CUT_OFF})),
     Condition(CUT_OFF, BACKUP, SOON, _cut_off, frozenset({PRIMARY_SILENT, NO_TEST_IP})),
-    Condition(NO_TEST_IP, BOTH, SOON, _no_test_ip, frozenset({CUT_OFF})),
-    Condition(TOOK_OVER, PRIMARY, Hold(begins=0), _took_over, frozenset({PRIMARY_SILENT, CUT_OFF})),
+    Condition(NO_TEST_IP, BOTH, SOON, _no_test_ip, frozenset({CUT_OFF}), lambda it: bool(it.test_ips)),
+    Condition(
+        TOOK_OVER,
+        PRIMARY,
+        Hold(begins=0),
+        _took_over,
+        frozenset({PRIMARY_SILENT, CUT_OFF}),
+        lambda it: it.taken_over_at is not None,
+    ),
     Condition("backup_off", BACKUP, SOON, _backup_off),
     Condition("unwell", BOTH, Hold(begins=20), _unwell),  # a web server that starts takes some seconds
     Condition("by_name", BACKUP, SOON, _by_name),
     Condition("not_pulled", PRIMARY, SOON, _not_pulled),
-    Condition("shared_ip_off", BOTH, SURE, _shared_ip_off),
+    Condition("shared_ip_off", PRIMARY, SURE, _shared_ip_off),
     Condition("shared_ip_unlisted", BOTH, SOON, _shared_ip_unlisted),
     Condition("conflict", BOTH, SURE, _conflict),
-    Condition("superseded", BOTH, SURE, _superseded),
+    Condition("superseded", BOTH, SURE, _superseded, ENDED_BY_SUPERSEDED),
     Condition("not_serving", BOTH, SOON, _not_serving),
     Condition("grant_unanswered", BOTH, SOON, _grant_unanswered),
-    Condition("refused", BACKUP, SURE, _refused),
-    Condition("refused", PRIMARY, Hold(begins=120), _refused),
-    Condition("backup_silent", PRIMARY, SECOND_HAND, _backup_silent),
+    Condition("refused", BACKUP, SURE, _refused, frozenset({PRIMARY_SILENT, CUT_OFF})),
+    Condition("refused", PRIMARY, Hold(begins=120), _refused, frozenset({BACKUP_SILENT})),
+    Condition(BACKUP_SILENT, PRIMARY, SECOND_HAND, _backup_silent),
     Condition("peer_unwell", BOTH, SECOND_HAND, _peer_unwell),
     Condition("sync_failing", BACKUP, SURE, _sync_failing),
     Condition("corruption", BOTH, SOON, _corruption),

@@ -76,7 +76,7 @@ def establish_refused(refusal: EstablishRefused) -> None:
 
 
 def _examine(watch: Watch, seen: Sight) -> None:
-    applicable = [condition for condition in CONDITIONS if seen.role in condition.roles]
+    applicable = [known for known in CONDITIONS if seen.role in known.roles and known.applies(seen)]
     found = {condition.code: condition.look(seen) for condition in applicable}
     still_open = _open_episodes()
     for condition in applicable:

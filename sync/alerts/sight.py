@@ -51,6 +51,11 @@ class Sight:
         is_unanswered = view.outcome == ProbeOutcome.SILENT and not self.known.peer_answers
         return is_unanswered and view.consecutive_failures >= probes.times().failures
 
+    @property
+    def is_peer_waiting_for_choice(self) -> bool:
+        """Whether the peer said last that it waits as superseded primary; not once it has surely fallen silent."""
+        return self.known.peer_state == State.P_SUPERSEDED and not self.is_silent
+
     @cached_property
     def test_ips(self) -> list[str]:
         """The connectivity test IPs that are asked."""

@@ -378,3 +378,79 @@ def test_a_primary_that_cannot_serve_sends_nobody_to_the_network() -> None:
     [text] = [text for text in texts if "has stopped serving clients" in text]
     assert "it is malfunctioning" in text
     assert "Check the network" not in text
+
+
+NOT_WELL_WHEN_SUPERSEDED = ("not_pulled", "unwell", "not_serving", "shared_ip_off", "conflict", "took_over")
+
+
+@pytest.mark.parametrize("code", NOT_WELL_WHEN_SUPERSEDED)
+def test_who_is_superseded_does_not_say_that_all_is_well(code: str) -> None:
+    case = next(case for case in reversed(CASES) if case.code == code)
+    world = World(is_healthy=code != "unwell")
+    case.before()
+    case.bad()
+    assert f"{code}.begun" in world.events(case.seconds)
+    said(header={"state": State.P_ACTIVE, "op": None})()
+    in_state(State.P_SUPERSEDED)()
+    health.write(Health(False, "The peer has taken the primary role over; this appliance has stopped serving."))
+    world.is_healthy = False
+    told = [event for _ in range(12) for event in world.events(10)]
+    assert told == ["superseded.begun"], "one mail tells it, and takes the place of the other"
+
+
+@pytest.mark.parametrize("code", ["primary_silent", "cut_off"])
+def test_an_answer_that_cannot_be_trusted_is_not_called_well(code: str) -> None:
+    case = next(case for case in CASES if case.code == code)
+    world = World()
+    case.before()
+    case.bad()
+    assert world.events() == [f"{code}.begun"]
+    view(outcome=ProbeOutcome.REFUSED, detail="Another key.", test_rounds=[True] * 3)()
+    assert world.events(15) + world.events(60) == ["refused.begun"]
+
+
+def test_that_no_backup_pulls_is_not_told_while_the_peer_waits_for_a_choice() -> None:
+    world = World()
+    primary()
+    said(header={"state": State.P_SUPERSEDED, "op": None})()
+    answers()
+    pulled(600)()
+    assert world.events(60) == []
+    silent()
+    assert "not_pulled.begun" in world.events(60), "it is gone: then this is news"
+
+
+def test_a_peer_that_waits_as_superseded_is_neither_called_healthy_nor_a_conflict_resolved() -> None:
+    world = World()
+    both_primary()
+    said(healthy=False, health_message="Full.")()
+    view(same_role_polls=2)()
+    assert sorted(world.events(310)) == ["conflict.begun", "peer_unwell.begun"]
+    said(header={"state": State.P_SUPERSEDED, "op": None})()
+    answers()
+    assert world.events(60) == []
+    said(header={"state": State.B_IDLE, "op": None}, healthy=True)()
+    answers()
+    assert sorted(world.events(60)) == ["conflict.ended", "peer_unwell.ended"]
+
+
+def test_with_no_test_ip_left_nobody_says_that_one_answers() -> None:
+    world = World()
+    with_test_ip()
+    view(test_rounds=[False] * 3)()
+    assert world.events() == ["no_test_ip.begun"]
+    wishes(connectivity_test_ips="")()
+    [mail] = world.wait(15)
+    assert mail.event == "no_test_ip.lapsed"
+    assert "No network connectivity test IP is set" in " ".join(mail.text.split())
+
+
+def test_a_take_over_of_last_week_lapses_and_its_subject_reads_well() -> None:
+    world = World()
+    primary()
+    history.record("role.20", "This appliance took over.")
+    assert "took_over.begun" in world.events()
+    StatusEvent.objects.filter(event="role.20").update(at=timezone.now() - dt.timedelta(days=8))
+    [mail] = world.wait(15)
+    assert mail.event == "took_over.lapsed"
+    assert mail.subject == "[site1.example.com] No longer applies: the take-over by site1.example.com"
