@@ -1,7 +1,8 @@
 """What the administrators are told of by mail: each condition with the role it belongs to and how to see it.
 
 A look gives the sentence that says what is found, "" where all is well, and None where that cannot be said at this
-moment: then nothing begins and nothing ends. "All well again" is mailed after "", so it is given only where that is so. The words of the mails stand in `templates/emails/<code>.txt`.
+moment: then nothing begins and nothing ends. After "" "All well again" is mailed: it is given only where that is so.
+The words of the mails stand in `templates/emails/<code>.txt`.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ def words(seen: Sight) -> dict[str, object]:
     left = decision.get("seconds_left") or 0.0
     return {
         "is_counting": is_counting,
+        "is_held": decision.get("verdict") == Verdict.HOLD.value,
         "part": count_down_part(seen.silence or 0.0, timeout, ()) if is_counting else None,
         "left": _said(left),
         "timeout": _said(timeout),
@@ -61,7 +62,9 @@ def next_of(episode: AlertEpisode, seen: Sight) -> Next | None:
     if episode.code != PRIMARY_SILENT:
         return None
     decision, told = seen.known.view.decision, episode.told
-    if (given_up := _given_up(seen, episode.opened_at)) and f"{WHY_NOT}{given_up}" not in told:
+    is_judged_since = decision.get("verdict") != Verdict.TAKE_OVER.value  # else it says nothing of the next attempt
+    given_up = _given_up(seen, episode.opened_at) if is_judged_since else ""
+    if given_up and f"{WHY_NOT}{given_up}" not in told:
         return Next(f"{WHY_NOT}{given_up}", "given_up")
     if seen.state == State.B_PROMOTING:
         return None if BECOMING in told else Next(BECOMING, "becoming", BECOMING_SECONDS)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from appliances.choices import ProbeOutcome, State
 from appliances.models import BackupSettings, FailoverRelationship
 from sync import failover, history, journal
-from sync.models import AlertMail, PeerView, RoleJournal
+from sync.models import AlertEpisode, AlertMail, PeerView, RoleJournal
 from sync.peer import identity
 from tests.sync import pair
 from tests.sync.alerts.world import World
@@ -119,6 +119,34 @@ def test_a_take_over_that_was_given_up_is_told_once_for_each_reason(world: World
     assert world.events(60) == []
     history.record("role.21", "Given up.", evidence={"reason": "The witness did not grant the role."})
     assert world.events(60) == ["primary_silent.given_up"]
+
+
+def test_a_take_over_that_was_given_up_says_when_the_next_attempt_comes(world: World) -> None:
+    assert silent_for(world, 170) == ["begun"]
+    history.record("role.21", "Given up.", evidence={"reason": "The fencing command did not confirm."})
+    reason = "The primary has been silent for the whole timeout."
+    PeerView.objects.update(decision={"verdict": "take_over", "reason": reason, "seconds_left": 0.0})
+    assert world.look() == [], "the latest look was before it was given up"
+    count_down = {"verdict": "count_down", "reason": "The primary is silent; take-over in 53 s.", "seconds_left": 53.0}
+    PeerView.objects.update(decision=count_down)
+    [mail] = world.look()
+    assert mail.event == "primary_silent.given_up"
+    text = " ".join(mail.text.split())
+    assert "site1.example.com tries again in 53 s" in text
+    assert "after the last answer)" not in text
+
+
+def test_the_reason_for_acting_is_not_told_as_one_against_it(world: World) -> None:
+    reason = "The primary has been silent for the whole timeout."
+    silent_for(world, 170)
+    AlertMail.objects.all().delete()
+    AlertEpisode.objects.all().delete()
+    PeerView.objects.update(decision={"verdict": "take_over", "reason": reason, "seconds_left": 0.0})
+    [mail] = world.look()
+    text = " ".join(mail.text.split())
+    assert reason not in text
+    assert "does not take over by itself now" not in text
+    assert "the time to take over has come" in text
 
 
 def test_a_take_over_that_waits_for_others_is_told(world: World) -> None:
