@@ -137,7 +137,8 @@ def fix(requested_by: str) -> RoleChange:
             outcome = deliver_or_refuse(e.BecomeBackup(it.peer_header, without_peer=False), evidence=evidence)
         if outcome is None or not outcome.is_refused:  # else this one is not backup: nobody is promoted beside it
             _ask(messages.Promote(header_of(journal.read()), term, reason))
-    if outcome is not None and outcome.is_refused:
+    # Where both pressed at once, the peer may have done it.
+    if outcome is not None and outcome.is_refused and not _has_been_done(it):
         raise ChangeRefused(outcome.refusal, remedy="Press Fix This Error again.")
     history.record("role_change.fixed", f"Fix This Error: {it.choice.sentence}", evidence=evidence)
     return RoleChange.objects.create(
@@ -149,6 +150,14 @@ def fix(requested_by: str) -> RoleChange:
         reason=it.choice.sentence,
         finished_at=timezone.now(),
     )
+
+
+def _has_been_done(it: Proposal) -> bool:
+    """Look at both again: whether the conflict is over, as was proposed."""
+    _, peer = look()
+    state = journal.read()
+    is_as_proposed = state.role == (Role.PRIMARY if it.stays_here else Role.BACKUP)
+    return is_as_proposed and peer is not None and not is_conflict(state, peer)
 
 
 def _ask(message: messages.Demote | messages.Promote) -> messages.Done:

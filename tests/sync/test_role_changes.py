@@ -386,6 +386,36 @@ def test_fix_this_error_mends_a_pair_where_nobody_serves(
     assert states(pair) == (("p_active", "b_idle") if is_ahead else ("b_idle", "p_active"))
 
 
+STAYS = "from sync import role_changes; result = role_changes.propose().stays_here"
+# The peer's own press of the button hands the role over just when it has been asked to be backup.
+FIX_WHILE_THE_PEER_DOES = """
+import sys
+from dataclasses import replace
+from sync import role_changes
+from sync.peer import messages
+from sync.role_changes import answers
+fix = sys.modules["sync.role_changes.fix"]  # the package calls its function so
+ask = fix._ask
+def ask_and_be_asked(message):
+    done = ask(message)
+    before = replace(done.header, term=message.header.term)  # what the peer sent before it heard the new term
+    answers.answer_promote(messages.Promote(before, message.new_term, "bert pressed Fix This Error"))
+    return done
+fix._ask = ask_and_be_asked
+try:
+    result = role_changes.fix("anna").status.value
+finally:
+    fix._ask = ask
+"""
+
+
+def test_fix_this_error_pressed_on_both_at_once_does_not_ask_to_press_again(pair: tuple[Box, Box]) -> None:
+    pair[1].run(BE_PRIMARY_TOO)
+    winner = next(box for box in pair if box.run(STAYS))
+    assert winner.run(FIX_WHILE_THE_PEER_DOES) == "completed"
+    assert sorted(states(pair)) == ["b_idle", "p_active"]
+
+
 def test_without_a_conflict_there_is_nothing_to_fix(pair: tuple[Box, Box]) -> None:
     answer = pair[0].try_run(FIX)
     assert "no conflict" in answer["text"]
