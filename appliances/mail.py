@@ -64,6 +64,25 @@ class MailNotConfigured(MailNotSent):
     """The Email Configuration page names no server, no sender or no receiver."""
 
 
+def is_configured() -> bool:
+    """Whether the Email Configuration page names a server, a sender and a receiver."""
+    return not _missing(_configuration())
+
+
+def _configuration() -> EmailConfiguration:
+    return EmailConfiguration.objects.filter(pk=1).first() or EmailConfiguration()
+
+
+def _missing(configuration: EmailConfiguration) -> list[str]:
+    """The fields without which no mail can be sent, as the page names them."""
+    fields = (
+        ("SMTP relay server", configuration.relay_host),
+        ("From address", configuration.from_address),
+        ("Admin contacts", configuration.recipients),
+    )
+    return [name for name, value in fields if not value]
+
+
 def send(subject: str, text: str) -> list[str]:
     """The mail has been taken over by the configured server for all admin contacts, which are returned.
 
@@ -73,17 +92,8 @@ def send(subject: str, text: str) -> list[str]:
         MailNotConfigured: there is nothing to send it by, from, or to.
         MailNotSent: the server could not be reached or did not take it.
     """
-    configuration = EmailConfiguration.objects.filter(pk=1).first() or EmailConfiguration()
-    missing = [
-        name
-        for name, value in (
-            ("SMTP relay server", configuration.relay_host),
-            ("From address", configuration.from_address),
-            ("Admin contacts", configuration.recipients),
-        )
-        if not value
-    ]
-    if missing:
+    configuration = _configuration()
+    if missing := _missing(configuration):
         raise MailNotConfigured(f"E-mail is not configured: {', '.join(missing)} missing.", is_final=True)
     try:
         password = configuration.password

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from appliances import mail
 from appliances.choices import EstablishStep
 from sync import journal, overview
 from sync.alerts import outbox, series, sight
@@ -95,6 +96,7 @@ def _examine(watch: Watch, seen: Sight) -> None:
         elif turn == Turn.ENDS and not _is_being_replaced(code, applicable, found):
             _end(still_open[code], "ended", seen.known)
         elif turn is None and code in still_open and is_seen:
+            _tell_at_last(still_open[code], seen)
             _go_on(watch, still_open[code], seen)
     for code, episode in _open_episodes().items():
         if code not in found and not _is_being_replaced(code, applicable, found):
@@ -131,11 +133,19 @@ def _begin(code: str, detail: str, known: Overview, **words: object) -> None:
         return
 
 
+def _tell_at_last(episode: AlertEpisode, seen: Sight) -> None:
+    """An episode that began while mail was not configured is told as soon as it is."""
+    if not episode.mails.exists() and mail.is_configured():
+        outbox.put(episode, "begun", seen.known, **series.words(seen))
+
+
 def _end(episode: AlertEpisode, kind: str, known: Overview) -> None:
-    """The episode is closed and its last mail waits."""
+    """The episode is closed and its last mail waits; nobody is told of the end of what was never told."""
     with transaction.atomic():
         episode.closed_at = timezone.now()
         if AlertEpisode.objects.filter(pk=episode.pk, closed_at=None).update(closed_at=episode.closed_at):
+            if not episode.mails.exclude(sent_at=None, next_try_at=None).exists():
+                return
             outbox.put(episode, kind, known, lasted=overview.ago(episode.closed_at - episode.opened_at))
 
 

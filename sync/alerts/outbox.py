@@ -76,7 +76,8 @@ def is_mail_due() -> bool:
 def flush() -> None:
     """Send what waits, the oldest first. When the server does not take one, all wait, each time for longer.
 
-    With no e-mail configuration a mail is logged and given up, and so is one that waits for days.
+    With no e-mail configuration a mail is logged and forgotten, as if its episode had never been told: `examine` tells
+    what still lasts once there is one. A mail that waits for days is given up.
     """
     for waiting in AlertMail.objects.exclude(next_try_at=None).order_by("pk"):
         try:
@@ -93,7 +94,11 @@ def flush() -> None:
 def _is_given_up(waiting: AlertMail, error: mail.MailNotSent) -> bool:
     if not error.is_final and timezone.now() - waiting.created_at < MAIL_GIVEN_UP_AFTER:
         return False
-    AlertMail.objects.filter(pk=waiting.pk).update(next_try_at=None)
+    row = AlertMail.objects.filter(pk=waiting.pk)
+    if isinstance(error, mail.MailNotConfigured):
+        row.delete()
+    else:
+        row.update(next_try_at=None)
     log.warning("alert not mailed", extra={"alert": waiting.event, "subject": waiting.subject, "reason": str(error)})
     return True
 

@@ -10,11 +10,12 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from appliances.choices import EstablishStep, State
-from appliances.models import EmailConfiguration
+from appliances.models import BackupSettings, EmailConfiguration
 from sync import alerts, tasks
 from sync.errors import EstablishRefused
 from sync.models import AlertEpisode, AlertMail
 from tests.appliances import smtp
+from tests.sync import pair
 from tests.sync.alerts.world import World
 from tests.sync.pairs import establish
 
@@ -122,6 +123,27 @@ def test_without_configuration_an_alert_is_logged_and_forgotten(caplog: pytest.L
         alerts.flush()
     assert [record.message for record in caplog.records] == ["alert not mailed"] * 2
     assert not alerts.is_mail_due()
+
+
+def test_what_began_without_configuration_is_told_once_there_is_one_and_not_ended_before() -> None:
+    world = World()
+    pair.backup()
+    BackupSettings.objects.update_or_create(pk=1, defaults={"enable_backup_operations": False})
+    assert world.events() == ["backup_off.begun"]
+    alerts.flush()
+    BackupSettings.objects.update(enable_backup_operations=True)
+    assert world.events(60) == [], "nobody knows of it: nobody is told that it is over"
+    BackupSettings.objects.update(enable_backup_operations=False)
+    assert world.events() == ["backup_off.begun"]
+    alerts.flush()
+    with smtp.running() as (mailbox, port):
+        configure(port)
+        assert world.events(60) == ["backup_off.begun"]
+        assert world.events(60) == [], "once"
+        alerts.flush()
+        assert len(mailbox.mails) == 1
+    BackupSettings.objects.update(enable_backup_operations=True)
+    assert world.events(60) == ["backup_off.ended"]
 
 
 def test_a_broker_that_is_gone_stops_nobody_and_loses_nothing(
