@@ -14,6 +14,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "failover_site.settings")
 TICK_SECONDS = 5.0
 HOUSEKEEPING_SECONDS = 3600.0
 TAKE_IN_SECONDS = 10.0
+SEAL_SECONDS = 15.0
 QUEUES = ("role", "sync", "hooks", "mail")
 # A long data-sync must not hold up a role change, nor a slow mail server either.
 ROUTES = {
@@ -25,6 +26,7 @@ ROUTES = {
     "sync.look_by_name": {"queue": "hooks"},
     "sync.housekeeping": {"queue": "hooks"},
     "sync.take_in": {"queue": "hooks"},
+    "sync.seal": {"queue": "sync"},
 }
 
 app = Celery("failover_site")
@@ -74,6 +76,11 @@ def configuration() -> dict[str, Any]:
                 "task": "sync.take_in",
                 "schedule": TAKE_IN_SECONDS,
                 "options": {"queue": "hooks", "expires": TAKE_IN_SECONDS},
+            },
+            "seal": {
+                "task": "sync.seal",
+                "schedule": SEAL_SECONDS,
+                "options": {"queue": "sync", "expires": SEAL_SECONDS},
             },
         },
         "beat_max_loop_interval": TICK_SECONDS,

@@ -17,7 +17,7 @@ from appliances.choices import ChangeStatus, Role, SyncTrigger
 from appliances.incoming import watch as incoming
 from appliances.services import sessions
 from sync import alerts, cycle, failover, history, journal, role_changes
-from sync.datasync import pull, retention
+from sync.datasync import marks, pull, retention
 from sync.datasync.tidy import tidy
 from sync.errors import MessageRefused, SyncError, SyncRefused
 from sync.keeper import SENTRY_SECONDS, Keeper
@@ -31,6 +31,7 @@ from sync.versions import waiting
 
 # A turn says the same again each second until it is done: what no worker took by then need not wait in the queue.
 HINT_SECONDS = 5
+SEAL_SECONDS = 5.0  # of a worker that others wait for too
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +131,13 @@ def take_in() -> None:
     taken = incoming.take_in(is_serving=journal.read().is_serving)
     if any(taken.values()):
         log.info("taken in", extra=taken)
+
+
+@shared_task(name="sync.seal")
+def seal() -> None:
+    """Rows of logs that wait in great numbers have theirs before the next data-sync."""
+    if sealed := marks.seal_beside(SEAL_SECONDS):
+        log.info("log rows numbered", extra={"rows": sealed})
 
 
 @shared_task(name="sync.housekeeping")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 
@@ -28,6 +29,7 @@ from sync.rules.diff import Mark, TableDigest, Wanted
 from sync.rules.facts import RoleState, header_of
 from sync.rules.snapshot import Refusal, may_serve
 
+SEAL_SECONDS = 20.0  # of the time that the backup waits for the manifest
 MAX_PUSH_BYTES = 96 * 1024 * 1024  # rows of one PUSH_APPEND, kept in memory until the stream has proved whole
 
 
@@ -42,7 +44,8 @@ def begin(message: PullBegin) -> Manifest:
         raise refused(Refusal.OTHER_PAIR)
     _serving(message.op_id)
     marks.heed(message.marks)
-    marks.seal_all()
+    # A swap moves everything; an ordinary data-sync leaves to the next one what would make the backup wait too long.
+    marks.seal_all(SEAL_SECONDS if message.op_id is None else math.inf)
     snapshot_id = snapshots.new_id()
     wrap = for_snapshot(snapshot_id)
     with snapshots.read_transaction():

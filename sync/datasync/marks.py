@@ -6,14 +6,17 @@ commit cannot hide behind a higher number, and adds their hashes to the mark. On
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from django.db import connection, transaction
-from django.db.models import Max, Q
+from django.db.models import Max, Model, QuerySet
 
 from appliances import selectors
 from appliances.models import Appliance
+from sync.datasync import snapshots
 from sync.datasync.registry import APPEND_ONLY, Dataset, by_label
 from sync.datasync.rows import Row, RowCodec, RowSum, column_of
 from sync.datasync.wrapping import SecretWrap
@@ -83,12 +86,29 @@ def held() -> list[Mark]:
     ]
 
 
-def seal_all() -> int:
-    """All append-only rows that are ready have their number; how many were sealed."""
-    total = 0
+def seal_all(seconds: float = math.inf) -> int:
+    """All append-only rows that are ready have their number, as far as that is done in time; how many were sealed."""
+    total, end = 0, time.monotonic() + seconds
     for dataset in APPEND_ONLY:
-        while sealed := _seal_batch(dataset):
+        while time.monotonic() < end and (sealed := _seal_batch(dataset)):
             total += sealed
+    return total
+
+
+def seal_beside(seconds: float) -> int:
+    """Whole batches of rows have their number before a data-sync asks for it; how many rows were sealed.
+
+    What is less than a batch is left to the data-sync: an appliance restored from an image numbers no row before the
+    peer has told how far it was, unless it wrote very many meanwhile. Nothing is numbered while the peer pulls, for its
+    data-sync ends with the rows of its beginning.
+    """
+    total, end = 0, time.monotonic() + seconds
+    for dataset in APPEND_ONLY:
+        while time.monotonic() < end and _ready(dataset)[BATCH_ROWS - 1 : BATCH_ROWS].exists():
+            with snapshots.none_is_made() as may_seal:
+                if not may_seal:
+                    return total
+                total += _seal_batch(dataset)
     return total
 
 
@@ -103,13 +123,19 @@ def heed(peers: Sequence[Mark]) -> None:
             me.save(update_fields=["incarnation"])
 
 
-def _seal_batch(dataset: Dataset) -> int:
+def _ready(dataset: Dataset) -> QuerySet[Model]:
+    """The rows that wait for a number, in the order of the index: in another one, each batch would sort all of them."""
     rows = dataset.model._base_manager.filter(dataset.ready, origin="", seq__isnull=True)
+    return rows.order_by("origin", "incarnation", "seq")
+
+
+def _seal_batch(dataset: Dataset) -> int:
+    rows = _ready(dataset)
     if not rows.exists():
         return 0
     with book(dataset) as marks:
         me = selectors.this_appliance()
-        ids = list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH_ROWS])
+        ids = list(rows.values_list("pk", flat=True)[:BATCH_ROWS])
         first = _next_seq(dataset, me, marks)
         model = dataset.model
         pk = model._meta.pk
@@ -147,11 +173,12 @@ def rows_in_order(wanted: Wanted) -> Iterator[Row]:
     Read page by page: on SQLite no write may happen on a connection while it is in the middle of a result.
     """
     codec = RowCodec(by_label()[wanted.dataset], NO_SECRETS)
-    chosen = codec.dataset.model._base_manager.filter(
-        origin=wanted.origin, incarnation=wanted.incarnation, seq__gt=wanted.after, seq__lte=wanted.upto
-    ).order_by("seq", "pk")
-    page = list(codec.read(chosen[:BATCH_ROWS]))
-    while page:
+    held_rows = codec.dataset.model._base_manager.filter(origin=wanted.origin, incarnation=wanted.incarnation)
+    after = wanted.after
+    while page := list(codec.read(held_rows.filter(seq__gt=after, seq__lte=wanted.upto).order_by("seq")[:BATCH_ROWS])):
         yield from page
-        seq, key = mark_fields(codec, page[-1])[2], codec.key(page[-1])[0]
-        page = list(codec.read(chosen.filter(Q(seq__gt=seq) | Q(seq=seq, pk__gt=key))[:BATCH_ROWS]))
+        after = mark_fields(codec, page[-1])[2]
+        # A number is taken twice only where two contents of one row, or two histories of one appliance, are kept.
+        # Together with the next page, they would make SQLite read all pages from the first one for each of them.
+        read = {codec.key(row) for row in page}
+        yield from (row for row in list(codec.read(held_rows.filter(seq=after))) if codec.key(row) not in read)
