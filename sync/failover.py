@@ -75,12 +75,14 @@ class Pulse:
 
         The first turn of a process goes by what the one before has left: while nobody turned, nobody listened either.
         """
+        is_first = self.last is None
         last, self.last = self.last or _before(boottime, monotonic), (boottime, monotonic)
         passed = boottime - last[0]
         if not timing.is_pause(times, boottime_passed=passed, monotonic_passed=monotonic - last[1]):
             return 0.0
         self.tilt_until = boottime + times.tilt
-        log.warning("stood still", extra={"seconds": round(passed, 1)})
+        if not is_first:  # an appliance that was switched off is no surprise
+            log.warning("stood still", extra={"seconds": round(passed, 1)})
         return passed
 
     def note_health(self, own: Health, now: float) -> None:

@@ -213,7 +213,7 @@ def the_old_primary_comes_back_and_does_not_serve(story: Story) -> None:
     assert story.site1.role() == "primary"
     story.one.log_in()
     story.one.failover()
-    story.one.expect_headline("site1.example.com has been superseded", 30)
+    story.one.expect_headline("site1.example.com waits for your decision", 30)
     story.two.expect_headline("site2.example.com serves; site1.example.com no longer does", 30)
     for _ in range(20):
         portal_status(story.site1, served)

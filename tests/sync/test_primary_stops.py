@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -139,6 +140,9 @@ def test_a_primary_stops_when_its_time_is_over_and_not_only_in_the_next_turn(tmp
         sentry.ensure()
         time.sleep(1.2)
         sentry.stop()
+        for thread in threading.enumerate():
+            if thread.name in ("keeper", "turn"):  # its last look may still be in the database
+                thread.join(10)
         assert journal.read().state == State.P_UNCONFIRMED
         lateness.append(RoleJournal.load().since_boottime - heard - TIMES.isolation)
     assert 0 < min(lateness) < LOOP_LATENESS
