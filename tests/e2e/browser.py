@@ -27,7 +27,7 @@ FAILOVER = "/login/management/failover/"
 SECURITY = "/login/management/security/"
 # What Chromium itself says about answers that are meant to be refusals, or about an appliance that is down.
 EXPECTED_IN_CONSOLE = re.compile(
-    r"Failed to load resource|net::ERR_|Response Status Error Code|htmx:(sendError|afterRequest)"
+    r"Failed to load resource|net::ERR_|Response Status Error Code|htmx:(sendError|timeout|afterRequest)"
 )
 
 
