@@ -111,36 +111,5 @@ CANCEL = (
     Case(PRIMARY, "row.3 durable", PROCESS, AS_BEFORE),
 )
 
-# The old primary comes back: each time it dies as a whole and is started again.
-RETURN = ("row.2 before", "row.2 durable", "row.6 before", "row.6 durable", "row.30 before", "row.30 durable")
 # The role worker of a backup that takes over by itself.
 TAKE_OVER = ("row.19 before", "row.19 durable", "row.20 before", "row.20 durable")
-# Both are backup, and Become Primary is pressed on the one that was primary last, again after each crash.
-BOTH_BACKUP = (
-    (BACKUP, "row.28 before"),
-    (BACKUP, "row.28 durable"),
-    (BACKUP, "answer.Demote"),
-    (PRIMARY, "row.27 before"),
-    (PRIMARY, "row.27 durable"),
-)
-# Both are backup, and Fix This Error is pressed on the other one.
-BOTH_BACKUP_FIX = ("row.29 before", "row.29 durable")
-# Both are primary: who presses Fix This Error, who dies, and where.
-BOTH_PRIMARY = (
-    ("new", "new", "row.27 stays before"),
-    ("new", "new", "row.27 stays durable"),
-    ("old", "old", "row.26 before"),
-    ("old", "old", "row.26 durable"),
-    ("old", "new", "row.29 stays before"),
-    ("old", "new", "row.29 stays durable"),
-    ("old", "new", "answer.Promote"),
-)
-# The answering side of Break Failover Relationships, and then of Establish Relationship, pressed again each time.
-BREAK = ("row.22 before", "row.22 durable", "answer.Break")
-ESTABLISH = (
-    (BACKUP, "row.1b before"),
-    (BACKUP, "row.1b durable"),
-    (BACKUP, "answer.Confirm"),
-    (PRIMARY, "row.1a before"),
-    (PRIMARY, "row.1a durable"),
-)
