@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from django.db import DatabaseError
 
+from appliances.choices import State
 from sync.datasync import apply, marks
 from sync.datasync.wrapping import for_snapshot
 from tests.simulation.schedules.acts import Stage
@@ -59,8 +60,10 @@ def _mend(stage: Stage) -> None:
 
 
 def _is_conflict(stage: Stage) -> bool:
+    """Whether the pages offer Fix This Error: both in one role, or a superseded primary that nobody succeeds."""
     one, other = (stand_of(appliance) for appliance in stage.world.appliances)
-    return one.is_primary == other.is_primary and not one.op_kind and not other.op_kind
+    is_unsettled = one.is_primary == other.is_primary or State.P_SUPERSEDED in (one.state, other.state)
+    return is_unsettled and not one.op_kind and not other.op_kind
 
 
 def _unequal(stage: Stage) -> list[str]:

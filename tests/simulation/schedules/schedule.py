@@ -18,7 +18,7 @@ from tests.simulation.schedules.healing import heal
 from tests.simulation.schedules.network import Line
 from tests.simulation.schedules.seams import Outage
 from tests.simulation.schedules.templates import Pair
-from tests.simulation.schedules.truth import Truth
+from tests.simulation.schedules.truth import Truth, stand_of
 from tests.simulation.schedules.world import Surprise, Violation, World
 
 STEPS = (5, 14)  # at least, at most
@@ -145,6 +145,43 @@ def _full(stage: Stage, who: Appliance, chance: Random) -> None:
     stage.refuse_writes(chance.choice((1, 2, 5)), database=chance.random() < 0.5)
 
 
+def _by_role(stage: Stage, who: Appliance, role: Role) -> Appliance:
+    """The appliance that has this role, or `who` where both or none have."""
+    found = [one for one in stage.world.appliances if stand_of(one).is_primary == (role == Role.PRIMARY)]
+    return found[0] if len(found) == 1 else who
+
+
+def _at_primary(act: Draw) -> Draw:
+    """Clients mostly find the primary."""
+
+    def draw(stage: Stage, who: Appliance, chance: Random) -> None:
+        act(stage, _by_role(stage, who, Role.PRIMARY) if chance.random() < 0.85 else who, chance)
+
+    return draw
+
+
+def _split(stage: Stage, who: Appliance, chance: Random) -> None:
+    """The line is cut, and somebody makes the backup primary."""
+    Line.cut[:] = ["silent", "silent"]
+    stage.world.note("the line is cut")
+    stage.press(_by_role(stage, who, Role.BACKUP), Role.PRIMARY, final=False, force=False)
+
+
+def _death(stage: Stage, who: Appliance, chance: Random) -> None:
+    """The primary dies, or nobody reaches it, and the backup takes over by itself."""
+    backup, primary = _by_role(stage, who, Role.BACKUP), _by_role(stage, who, Role.PRIMARY)
+    stage.wish(backup, enable_automatic_failover=True, connectivity_test_ips="192.0.2.254", primary_timeout=TIMEOUT)
+    for _ in range(2):
+        stage.turns(3.1)
+    if chance.random() < 0.5:
+        stage.kill(primary, power=chance.random() < 0.5)
+    else:
+        _cut(stage, primary, chance)
+        primary.test_ips_answer = chance.random() < 0.5
+    for _ in range(6):
+        stage.turns(7.0)
+
+
 ALWAYS: dict[str, tuple[int, Draw]] = {
     "turns": (10, _turns),
     "one turn": (4, _one_turn),
@@ -155,8 +192,10 @@ ALWAYS: dict[str, tuple[int, Draw]] = {
 }
 # Each of these is off in half of the schedules.
 SOMETIMES: dict[str, tuple[int, Draw]] = {
-    "change": (9, lambda stage, who, chance: stage.change(who, chance)),
-    "session": (5, lambda stage, who, chance: stage.session(who, chance)),
+    "change": (9, _at_primary(lambda stage, who, chance: stage.change(who, chance))),
+    "session": (5, _at_primary(lambda stage, who, chance: stage.session(who, chance))),
+    "split": (3, _split),
+    "death": (2, _death),
     "planned": (7, _planned),
     "press": (5, _press),
     "cancel": (2, lambda stage, who, chance: stage.cancel(who)),
@@ -265,7 +304,7 @@ class Schedule:
             "kill": lambda: stage.kill(_running(self.world), power=False),
             "power": lambda: stage.kill(_running(self.world), power=True),
             "turn": lambda: stage.turn(whoever),
-            "change": lambda: stage.change(whoever, chance),
+            "change": lambda: stage.change(_by_role(stage, whoever, Role.PRIMARY), chance),
             "swap": lambda: _planned(stage, whoever, chance),
             "tidy": lambda: stage.tidy(whoever),
             "full": lambda: stage.refuse_writes(1, database=chance.random() < 0.5),
