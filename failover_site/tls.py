@@ -37,10 +37,11 @@ class DefaultCertificate:
             if self._context is None or time.monotonic() - self._checked_at > CERTIFICATE_SECONDS:
                 try:
                     self._refresh()
-                except (Error, secrets.SecretUnreadable):
+                except (Error, secrets.SecretUnreadable) as error:
                     if self._context is None:
                         raise
-                    log.exception("certificate not read, the last one stays in use")
+                    why = f"{type(error).__name__}: {error}"[:300]
+                    log.warning("certificate not read, the last one stays in use", extra={"why": why})
                 self._checked_at = time.monotonic()
             assert self._context is not None
             return self._context

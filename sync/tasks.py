@@ -11,6 +11,7 @@ from typing import Any
 
 from celery import Task, shared_task, signals
 from django.conf import settings
+from django.db import DatabaseError
 from kombu.exceptions import OperationalError
 
 from appliances.choices import ChangeStatus, Role, SyncTrigger
@@ -58,6 +59,8 @@ def watch() -> None:
     send_alerts()
 
 
+DUE_AGAIN = (DatabaseError,)  # worth one line: the work is done once the database is there again
+
 _pulse, _watch = failover.Pulse(Portal()), alerts.Watch()
 _keeper = Keeper(turn, lambda: settings.DATA_DIR / "keeper.lock")
 _watchman = Keeper(watch, lambda: settings.DATA_DIR / "watchman.lock")
@@ -101,19 +104,19 @@ def drive(change_id: str) -> None:
     role_changes.drive(uuid.UUID(change_id))
 
 
-@shared_task(name="sync.count_differences")
+@shared_task(name="sync.count_differences", throws=DUE_AGAIN)
 def count_differences() -> None:
     """Count in what the settings of a waiting old primary differ from those of the new one."""
     waiting.count_if_due()
 
 
-@shared_task(name="sync.look_by_name")
+@shared_task(name="sync.look_by_name", throws=DUE_AGAIN)
 def look_by_name() -> None:
     """Look for the primary under its host name; names may take seconds to be found."""
     alerts.look_by_name()
 
 
-@shared_task(name="sync.mail")
+@shared_task(name="sync.mail", throws=DUE_AGAIN)
 def send_mail() -> None:
     """Send what waits in the outbox."""
     alerts.flush()
@@ -125,7 +128,7 @@ def send_alerts() -> None:
         _enqueue(send_mail, expires=HINT_SECONDS)
 
 
-@shared_task(name="sync.take_in")
+@shared_task(name="sync.take_in", throws=DUE_AGAIN)
 def take_in() -> None:
     """Recordings and sessions that nobody goes on with are kept as they are."""
     taken = incoming.take_in(is_serving=journal.read().is_serving)
@@ -133,14 +136,14 @@ def take_in() -> None:
         log.info("taken in", extra=taken)
 
 
-@shared_task(name="sync.seal")
+@shared_task(name="sync.seal", throws=DUE_AGAIN)
 def seal() -> None:
     """Rows of logs that wait in great numbers have theirs before the next data-sync."""
     if sealed := marks.seal_beside(SEAL_SECONDS):
         log.info("log rows numbered", extra={"rows": sealed})
 
 
-@shared_task(name="sync.housekeeping")
+@shared_task(name="sync.housekeeping", throws=DUE_AGAIN)
 def housekeeping() -> None:
     """Forget what is past its time: old history, log-ins, sessions and recordings, and files that nothing refers to."""
     forgotten = {"history": history.prune(), "sessions": sessions.forget_expired()}

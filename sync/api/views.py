@@ -9,6 +9,7 @@ import logging
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from django.db import DatabaseError
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 from rest_framework.exceptions import APIException, MethodNotAllowed
@@ -91,6 +92,9 @@ class CommandView(APIView):
         if isinstance(exc, APIException | ValueError | LookupError):
             log.info("command not readable", extra={"why": type(exc).__name__})
             return Response(error("The request could not be read: send the parameters in the URL or as a form."))
+        if isinstance(exc, DatabaseError):
+            log.warning("command failed", extra={"why": f"{type(exc).__name__}: {exc}"[:300]})
+            return Response(error("The database of this appliance does not answer. Try again when it is back."))
         log.error("command failed", exc_info=exc)
         return Response(error("The command failed for an unexpected reason; the log of the appliance says more."))
 
