@@ -141,7 +141,7 @@ def serving(pem: Path, handler: Handler) -> Iterator[Server]:
 
 def own_key() -> None:
     """This appliance is HERE and holds the key of the pair."""
-    Appliance.objects.create(pk=1, guid=HERE, host_name="site1.example.com")
+    Appliance.objects.update_or_create(pk=1, defaults={"guid": HERE, "host_name": "site1.example.com"})
     InterApplianceKey.objects.create(pk=1, sealed_key=secrets.seal(KEY, KEY_LABEL), key_id=key_id(KEY))
 
 
