@@ -21,7 +21,7 @@ from tests.simulation.schedules.templates import Pair
 from tests.simulation.schedules.truth import Truth, stand_of
 from tests.simulation.schedules.world import Surprise, Violation, World
 
-STEPS = (5, 14)  # at least, at most
+STEPS, STEPS_IN_FOCUS = (3, 10), (5, 14)  # at least, at most
 SURPRISES, SURPRISES_IN_FOCUS = 0.35, 0.8  # of the steps have one
 TIMEOUT = dt.timedelta(seconds=30)  # of automatic failover
 LONGEST_WAIT = 250  # events until a surprise
@@ -254,7 +254,7 @@ class Schedule:
         self.weights = [one[0] for one in chosen.values()]
         self.names = list(self.acts)
         self.kinds = [name for name in KINDS if self._is_on(f"surprise {name}", chance)]
-        self.steps = chance.randint(*STEPS)
+        self.steps = chance.randint(*(STEPS_IN_FOCUS if self.focus else STEPS))
         for name in ("lose", "lose_answer", "late", "truncate", "slow"):
             setattr(Line, name, chance.choice((0.0, 0.0, 0.05, 0.2)))
 
