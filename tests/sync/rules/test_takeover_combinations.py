@@ -42,7 +42,7 @@ AXES = (
     Axis("backup operations", ("backup_operations",), (True,), (False,)),
     Axis("automatic failover", ("automatic_failover",), (True,), (False,)),
     Axis("synchronised once", ("initialised",), (True,), (False,)),
-    Axis("no pause", ("tilt_left",), (0.0,), (0.1, 30.0)),
+    Axis("pause", ("tilt_left",), (0.0,), (0.1, 30.0)),
     Axis("timeout acknowledged", ("is_timeout_acknowledged",), (True,), (False,)),
     Axis("failovers in 24 h", ("failovers_today",), (0, 2), (3, 40)),
     Axis(
