@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Iterator
 
@@ -44,8 +43,9 @@ def begin(message: PullBegin) -> Manifest:
         raise refused(Refusal.OTHER_PAIR)
     _serving(message.op_id)
     marks.heed(message.marks)
-    # A swap moves everything; an ordinary data-sync leaves to the next one what would make the backup wait too long.
-    marks.seal_all(SEAL_SECONDS if message.op_id is None else math.inf)
+    snapshots.remove_pulled()
+    marks.seal_all(SEAL_SECONDS)
+    is_all = marks.are_all_sealed()
     snapshot_id = snapshots.new_id()
     wrap = for_snapshot(snapshot_id)
     with snapshots.read_transaction():
@@ -61,7 +61,7 @@ def begin(message: PullBegin) -> Manifest:
         crash.point("source snapshot written")
     else:
         _stamp()
-    return manifest_of(pair, state, snapshot_id, tables, own_marks)
+    return manifest_of(pair, state, snapshot_id, tables, own_marks, more=not is_all)
 
 
 def rows(message: PullRows) -> Iterator[bytes]:
@@ -76,7 +76,7 @@ def rows(message: PullRows) -> Iterator[bytes]:
     for wanted in message.wanted:
         if wanted.upto > limits.get(wanted.key, 0):
             raise refused(Refusal.SNAPSHOT_GONE)
-    return _row_frames(tables, message.wanted)
+    return snapshots.kept_while(message.snapshot_id, _row_frames(tables, message.wanted))
 
 
 def blob_frames(message: PullBlobs) -> Iterator[bytes]:
@@ -89,7 +89,7 @@ def blob_frames(message: PullBlobs) -> Iterator[bytes]:
     _in_source_state()
     if not all(blobs.is_blob_id(blob_id) for blob_id in message.blobs):
         raise PeerMisbehaved("what is asked for is not a blob id")
-    return _each_blob(message.blobs)
+    return snapshots.kept_while(message.snapshot_id, _each_blob(message.blobs))
 
 
 def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone:
@@ -155,7 +155,13 @@ def _keep(snapshot_id: str, wrap: SecretWrap, differing: list[TableDigest]) -> N
 
 
 def manifest_of(
-    pair: FailoverRelationship, state: RoleState, snapshot_id: str, tables: list[TableDigest], held: list[Mark]
+    pair: FailoverRelationship,
+    state: RoleState,
+    snapshot_id: str,
+    tables: list[TableDigest],
+    held: list[Mark],
+    *,
+    more: bool = False,
 ) -> Manifest:
     """What this appliance says of what it holds."""
     return Manifest(
@@ -171,6 +177,7 @@ def manifest_of(
         settings=tables,
         marks=held,
         clock=time.time(),
+        more=more,
     )
 
 

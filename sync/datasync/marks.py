@@ -95,6 +95,11 @@ def seal_all(seconds: float = math.inf) -> int:
     return total
 
 
+def are_all_sealed() -> bool:
+    """Whether no append-only row that is ready waits for its number."""
+    return not any(_ready(dataset).exists() for dataset in APPEND_ONLY)
+
+
 def seal_beside(seconds: float) -> int:
     """Whole batches of rows have their number before a data-sync asks for it; how many rows were sealed.
 

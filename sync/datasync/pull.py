@@ -122,7 +122,12 @@ class _Pull:
         self._staging = Staging(run.pk)
 
     def run(self) -> None:
-        """See `pull_data`."""
+        """See `pull_data`; once more while the primary could not number all its rows in time."""
+        while self._round():
+            log.info("data-sync goes on", extra={"run": str(self._run.pk), "rows": self._run.rows_done})
+
+    def _round(self) -> bool:
+        """Whether the primary has more; nobody waits for one that has numbered nothing."""
         self._progress.stage(SyncStage.MANIFEST)
         marks.seal_all()
         manifest, mine = self._begin()
@@ -136,6 +141,7 @@ class _Pull:
         finally:
             if manifest.snapshot_id:
                 self._end(manifest, complete)
+        return manifest.more and bool(manifest.snapshot_id)
 
     def clean_up(self) -> None:
         """Remove what was staged."""
@@ -201,7 +207,7 @@ class _Pull:
         if not plan.tables and not plan.fetch:
             return receiver.received
         rows = {table.dataset: table.rows for table in manifest.settings}
-        self._run.rows_total = sum(rows[label] for label in plan.tables)
+        self._run.rows_total = self._run.rows_done + sum(rows[label] for label in plan.tables)
         self._run.rows_total += sum(wanted.upto - wanted.after for wanted in plan.fetch)
         question = PullRows(snapshot_id=manifest.snapshot_id, tables=plan.tables, wanted=plan.fetch)
         with self._client.open_stream(question) as frames:

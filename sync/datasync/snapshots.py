@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from sync.datasync.wrapping import SecretWrap
 from sync.rules.diff import Mark
 from sync.rules.snapshot import Refusal
 
-KEEP_SECONDS = 24 * 3600
+KEEP_SECONDS = 3600  # since it was asked for; no backup lets so much time pass between two requests
+RENEW_SECONDS = 30.0
 _ID = re.compile(r"[0-9a-f]{32}")
 _MARKS = "marks.json"
 
@@ -34,22 +35,34 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
-def create(snapshot_id: str, marks: list[Mark]) -> None:
-    """The snapshot is there, without tables yet, and older ones than a day are not; readable by this user only."""
+def create(snapshot_id: str, marks: list[Mark] | None) -> None:
+    """The snapshot is there, without tables yet, and abandoned ones are not; readable by this user only.
+
+    `marks` are those of a data-sync; a snapshot that settings are only compared with has none.
+    """
     _root().mkdir(mode=0o700, parents=True, exist_ok=True)
     prune()
     folder = _root() / snapshot_id
     folder.mkdir(mode=0o700)
+    if marks is None:
+        return
     limits = [[mark.dataset, mark.origin, mark.incarnation, mark.seq] for mark in marks]
     _write(folder / _MARKS, [json.dumps(limits).encode()])
 
 
 def prune() -> None:
-    """Snapshots that nobody has asked for within a day are gone."""
+    """Snapshots that nobody has asked for within an hour are gone."""
     for folder in _folders():
         with suppress(FileNotFoundError):
             if time.time() - folder.stat().st_mtime > KEEP_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_pulled() -> None:
+    """Those of data-syncs are gone: the backup begins a new one, so whatever it began before has ended."""
+    for folder in _folders():
+        if (folder / _MARKS).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def are_there() -> bool:
@@ -98,6 +111,17 @@ def folder(snapshot_id: str) -> Path:
     return found
 
 
+def kept_while(snapshot_id: str, frames: Iterable[bytes]) -> Iterator[bytes]:
+    """The frames; as long as they are taken, the snapshot counts as asked for."""
+    renewed = time.monotonic()
+    for frame in frames:
+        yield frame
+        if time.monotonic() - renewed >= RENEW_SECONDS:
+            renewed = time.monotonic()
+            with suppress(FileNotFoundError):
+                os.utime(_root() / snapshot_id)
+
+
 def remove(snapshot_id: str) -> None:
     """The snapshot is given back; no error if it is gone."""
     if _ID.fullmatch(snapshot_id):
@@ -118,6 +142,7 @@ def read_transaction() -> Iterator[None]:
 def none_is_made() -> Iterator[bool]:
     """Whether there is no snapshot; as long as this lasts, none is made. Waits for those who are just reading."""
     with durable.folder_lock(_root(), fcntl.LOCK_EX):
+        prune()
         yield not are_there()
 
 

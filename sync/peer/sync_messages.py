@@ -37,7 +37,10 @@ class PullBegin(Message):
 
 @dataclasses.dataclass(frozen=True)
 class Manifest(Message):
-    """What the primary holds, at the moment `clock` (its own). An empty `snapshot_id` says that all is equal."""
+    """What the primary holds, at the moment `clock` (its own). An empty `snapshot_id` says that all is equal.
+
+    `more`: log rows wait for their number that were too many for the time the backup waits; it is to begin again.
+    """
 
     header: Header
     snapshot_id: str
@@ -51,6 +54,7 @@ class Manifest(Message):
     settings: list[TableDigest]
     marks: list[Mark]
     clock: float
+    more: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -84,7 +84,7 @@ def answer_settings(message: SettingsAsked) -> Iterator[bytes]:
         with snapshots.read_transaction():
             state, held = journal.read(), apply.digests(wrap)
             differing = [table.dataset for table in held if table not in message.settings]
-            snapshots.create(snapshot_id, [])
+            snapshots.create(snapshot_id, None)
             for label in differing:
                 snapshots.add_table(snapshot_id, by_label()[label], wrap)
         manifest = export.manifest_of(pair, state, snapshot_id, held, [])
