@@ -13,16 +13,15 @@ Many blobs are stored faster through a `Batch`: two syncs of the file system in 
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import errno
 import fcntl
 import os
 import re
 import shutil
 import tempfile
-import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import IO, BinaryIO, Self
@@ -31,14 +30,17 @@ from blake3 import blake3
 from django.conf import settings
 
 from appliances import durable
+from appliances.pieces import PieceReader
 
 CHUNK_BYTES = 1 << 20  # memory needed per stream; larger gains nothing
 MAX_BLOB_BYTES = 64 << 30
+TOUCHED_AT_ONCE = 500  # so that the sweep, which waits meanwhile, comes to its turn
 STAGING_PREFIX = "blob-"
 _BLOB_ID = re.compile(r"[0-9a-f]{64}")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
-Source = IO[bytes] | Iterable[bytes]
+Content = bytes | memoryview
+Source = IO[bytes] | Iterable[Content]
 
 
 class BlobError(Exception):
@@ -69,14 +71,6 @@ class StoredBlob:
     size_bytes: int
 
 
-@dataclass(frozen=True)
-class Swept:
-    """What a sweep removed."""
-
-    blobs: int
-    size_bytes: int
-
-
 def is_blob_id(value: str) -> bool:
     """Whether `value` has the form of a blob id."""
     return _BLOB_ID.fullmatch(value) is not None
@@ -88,9 +82,14 @@ def path(blob_id: str) -> Path:
     Raises:
         ValueError: not a blob id; no path is built from it.
     """
+    return Path(_place(str(settings.BLOB_DIR), blob_id))
+
+
+def _place(root: str, blob_id: str) -> str:
+    """As `path`, where thousands are asked for."""
     if not is_blob_id(blob_id):
         raise ValueError("not a blob id")
-    return Path(settings.BLOB_DIR) / blob_id[:2] / blob_id[2:]
+    return f"{root}/{blob_id[:2]}/{blob_id[2:]}"
 
 
 def has(blob_id: str) -> bool:
@@ -104,10 +103,8 @@ def size(blob_id: str) -> int:
     Raises:
         BlobMissing
     """
-    try:
+    with _missing_named(blob_id):
         return path(blob_id).stat().st_size
-    except FileNotFoundError as error:
-        raise BlobMissing(f"{blob_id} is not in the store of this appliance") from error
 
 
 def open_blob(blob_id: str) -> BinaryIO:
@@ -116,45 +113,32 @@ def open_blob(blob_id: str) -> BinaryIO:
     Raises:
         BlobMissing
     """
-    try:
+    with _missing_named(blob_id):
         return path(blob_id).open("rb")
-    except FileNotFoundError as error:
-        raise BlobMissing(f"{blob_id} is not in the store of this appliance") from error
 
 
-class BlobReader:
-    """An iterator over the bytes of a blob from `start` up to, not including, `end`; closes itself at the end."""
+def read_small(blob_id: str, at_most: int) -> bytes | None:
+    """The content of a blob of at most so many bytes; None if it is larger.
 
-    def __init__(self, file: BinaryIO, start: int, end: int | None) -> None:
-        self._file = file
-        self._left = None if end is None else max(0, end - start)
-        file.seek(start)
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> bytes:
-        wanted = CHUNK_BYTES if self._left is None else min(CHUNK_BYTES, self._left)
-        chunk = self._file.read(wanted) if wanted and not self._file.closed else b""
-        if not chunk:
-            self.close()
-            raise StopIteration
-        if self._left is not None:
-            self._left -= len(chunk)
-        return chunk
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+    Raises:
+        BlobMissing
+    """
+    with _missing_named(blob_id):
+        descriptor = os.open(_place(str(settings.BLOB_DIR), blob_id), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = os.read(descriptor, at_most + 1)
+    finally:
+        os.close(descriptor)
+    return content if len(content) <= at_most else None
 
 
-def iterate(blob_id: str, start: int = 0, end: int | None = None) -> BlobReader:
+def iterate(blob_id: str, start: int = 0, end: int | None = None) -> PieceReader:
     """The bytes of the blob from `start` up to, not including, `end`, in pieces of at most 1 MiB.
 
     Raises:
         BlobMissing: at the call, not at the first piece.
     """
-    return BlobReader(open_blob(blob_id), start, end)
+    return PieceReader(open_blob(blob_id), CHUNK_BYTES, start, end)
 
 
 def verify(blob_id: str) -> int:
@@ -208,8 +192,8 @@ class Batch:
         with _full_disk_named():
             staging.mkdir(mode=0o700, parents=True, exist_ok=True)
             Path(settings.BLOB_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=staging))
-        self._waiting: dict[str, Path] = {}
+            self._folder = tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=staging)
+        self._waiting: dict[str, str] = {}  # where each is staged
         self._count = 0
 
     def __enter__(self) -> Self:
@@ -247,7 +231,26 @@ class Batch:
         """
         path(expected_id)  # refuses what is not an id
         staged, blob = self._write(source, max_bytes)
-        return self._accept(expected_id, staged, blob)
+        if blob.blob_id != expected_id:
+            os.unlink(staged)
+            raise _other_bytes(expected_id, blob.blob_id)
+        self._waiting[expected_id] = staged
+        return blob
+
+    def store_content(self, expected_id: str, content: Content) -> StoredBlob:
+        """As `store_verified`, of a small blob whose content is in memory."""
+        blob_id = blake3(content).hexdigest()
+        if blob_id != expected_id:
+            raise _other_bytes(expected_id, blob_id)
+        staged = self._next_place()
+        with _full_disk_named():
+            try:
+                durable.write_new(staged, content)
+            except BaseException:
+                Path(staged).unlink(missing_ok=True)
+                raise
+        self._waiting[blob_id] = staged
+        return StoredBlob(blob_id, len(content))
 
     def flush(self) -> None:
         """Put all that waits into the store; durable when this returns.
@@ -257,33 +260,27 @@ class Batch:
         """
         if not self._waiting:
             return
-        with _full_disk_named(), _guard(fcntl.LOCK_SH):
+        with _full_disk_named(), guard(fcntl.LOCK_SH):
             if len(self._waiting) == 1:
                 self._publish_one()
             else:
-                durable.sync_file_system(self._folder)
+                root = Path(settings.BLOB_DIR)
+                durable.sync_file_system(Path(self._folder))
                 for blob_id, staged in self._waiting.items():
-                    _rename(staged, path(blob_id))
-                durable.sync_file_system(Path(settings.BLOB_DIR))
+                    _rename(staged, _place(str(root), blob_id))
+                durable.sync_file_system(root)
         self._waiting.clear()
 
     def _publish_one(self) -> None:
         [(blob_id, staged)] = self._waiting.items()
-        _publish(staged, path(blob_id))
+        _publish(Path(staged), path(blob_id))
 
-    def _accept(self, expected_id: str, staged: Path, blob: StoredBlob) -> StoredBlob:
-        if blob.blob_id != expected_id:
-            staged.unlink()
-            raise BlobCorrupt(f"expected {expected_id}, received bytes of {blob.blob_id}")
-        self._waiting[expected_id] = staged
-        return blob
-
-    def _next_path(self) -> Path:
+    def _next_place(self) -> str:
         self._count += 1
-        return self._folder / str(self._count)
+        return f"{self._folder}/{self._count}"
 
-    def _write(self, source: Source, max_bytes: int) -> tuple[Path, StoredBlob]:
-        staged, hasher, written = self._next_path(), blake3(), 0
+    def _write(self, source: Source, max_bytes: int) -> tuple[str, StoredBlob]:
+        staged, hasher, written = self._next_place(), blake3(), 0
         try:
             with (
                 _full_disk_named(),
@@ -296,7 +293,7 @@ class Batch:
                     hasher.update(chunk)
                     durable.write_all(file, chunk)
         except BaseException:
-            staged.unlink(missing_ok=True)
+            Path(staged).unlink(missing_ok=True)
             raise
         return staged, StoredBlob(hasher.hexdigest(), written)
 
@@ -308,21 +305,21 @@ def adopt(staged: Path, blob_id: str) -> None:
         StoreFull: the file is where it was.
     """
     os.utime(staged)
-    with _full_disk_named(), _guard(fcntl.LOCK_SH):
+    with _full_disk_named(), guard(fcntl.LOCK_SH):
         _publish(staged, path(blob_id))
 
 
-def touch(blob_id: str) -> None:
-    """Make the blob count as new, so that a sweep leaves it until a row refers to it.
-
-    Raises:
-        BlobMissing
-    """
-    with _guard(fcntl.LOCK_SH):
-        try:
-            os.utime(path(blob_id))
-        except FileNotFoundError as error:
-            raise BlobMissing(f"{blob_id} is not in the store of this appliance") from error
+def absent(blob_ids: Iterable[str]) -> set[str]:
+    """Which of these are not in the store; the others count as new: a sweep leaves them for now."""
+    found, wanted, root = set(), iter(blob_ids), str(settings.BLOB_DIR)
+    while part := list(islice(wanted, TOUCHED_AT_ONCE)):
+        with guard(fcntl.LOCK_SH):
+            for blob_id in part:
+                try:
+                    os.utime(_place(root, blob_id))
+                except FileNotFoundError:
+                    found.add(blob_id)
+    return found
 
 
 def all_ids() -> Iterator[str]:
@@ -335,31 +332,17 @@ def all_ids() -> Iterator[str]:
                     yield folder.name + file.name
 
 
-def sweep(referenced: Collection[str], grace: dt.timedelta) -> Swept:
-    """Remove the blobs that no row refers to and that are older than `grace`, and what crashes left in staging.
-
-    A blob is stored before the row that refers to it; `grace` must be longer than the time between the two.
-    """
-    oldest_kept = time.time() - grace.total_seconds()
-    count = freed = 0
-    for blob_id in all_ids():
-        if blob_id in referenced:
-            continue
-        with _guard(fcntl.LOCK_EX), contextlib.suppress(FileNotFoundError):
-            found = path(blob_id).stat()
-            if found.st_mtime < oldest_kept:
-                path(blob_id).unlink()
-                count, freed = count + 1, freed + found.st_size
-    for folder in Path(settings.STAGING_DIR).glob(f"{STAGING_PREFIX}*"):
-        with contextlib.suppress(FileNotFoundError):
-            if folder.stat().st_mtime < oldest_kept:
-                shutil.rmtree(folder, ignore_errors=True)
-    return Swept(count, freed)
-
-
-def _guard(how: int) -> contextlib.AbstractContextManager[None]:
+def guard(how: int) -> contextlib.AbstractContextManager[None]:
     """Keep the sweep (LOCK_EX) from removing a name that somebody (LOCK_SH) is just renewing."""
     return durable.folder_lock(Path(settings.BLOB_DIR), how)
+
+
+@contextlib.contextmanager
+def _missing_named(blob_id: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise BlobMissing(f"{blob_id} is not in the store of this appliance") from error
 
 
 @contextlib.contextmanager
@@ -372,7 +355,11 @@ def _full_disk_named() -> Iterator[None]:
         raise
 
 
-def _chunks(source: Source) -> Iterator[bytes]:
+def _other_bytes(expected_id: str, blob_id: str) -> BlobCorrupt:
+    return BlobCorrupt(f"expected {expected_id}, received bytes of {blob_id}")
+
+
+def _chunks(source: Source) -> Iterator[Content]:
     read = getattr(source, "read", None)
     if read is None:
         yield from source
@@ -383,15 +370,18 @@ def _chunks(source: Source) -> Iterator[bytes]:
 
 def _publish(staged: Path, target: Path) -> None:
     durable.fsync(staged)
-    made_folder = _rename(staged, target)
+    made_folder = _rename(str(staged), str(target))
     durable.fsync(target.parent)
     if made_folder:
         durable.fsync(target.parent.parent)
 
 
-def _rename(staged: Path, target: Path) -> bool:
+def _rename(staged: str, target: str) -> bool:
     """Give the staged file its name; whether its folder had to be made."""
-    made = not target.parent.exists()
-    target.parent.mkdir(mode=0o700, exist_ok=True)
-    staged.rename(target)
-    return made
+    try:
+        os.rename(staged, target)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+        os.rename(staged, target)
+        return True
+    return False

@@ -8,6 +8,8 @@ from django.apps import AppConfig
 from django.db import connections
 from django.db.models.signals import post_migrate, pre_migrate
 
+from appliances.host import memory
+
 
 class SyncConfig(AppConfig):
     """What happens between the two appliances."""
@@ -15,7 +17,8 @@ class SyncConfig(AppConfig):
     name = "sync"
 
     def ready(self) -> None:
-        """Take the triggers away before tables are rebuilt, and make them again afterwards."""
+        """Take the triggers away before tables are rebuilt, and make them again afterwards; copy files fast."""
+        memory.reuse_blocks()
         pre_migrate.connect(_before_migrate, sender=self)
         post_migrate.connect(_after_migrate, sender=self)
 

@@ -91,7 +91,7 @@ ENDPOINTS = by_path(
     Endpoint(Confirm, relationship.answer_confirm, from_strangers=True),
     Endpoint(PullBegin, export.begin),
     Endpoint(PullRows, export.rows, gives_stream=True),
-    Endpoint(PullBlobs, export.blob_frames, gives_stream=True),
+    Endpoint(PullBlobs, export.blob_stream, gives_stream=True),
     Endpoint(PushAppend, export.accept, takes_stream=True),
     Endpoint(PullEnd, export.end),
     Endpoint(SettingsAsked, primary.answer_settings, gives_stream=True),

@@ -11,7 +11,7 @@ from django.utils import timezone
 from appliances import blobs, selectors
 from appliances.models import FailoverRelationship
 from sync import crash, journal
-from sync.datasync import frames, marks, snapshots, union
+from sync.datasync import blob_frames, frames, marks, snapshots, union
 from sync.datasync.apply import digests
 from sync.datasync.frames import FrameReader, LineCutter, Section
 from sync.datasync.marks import NO_SECRETS
@@ -64,7 +64,7 @@ def begin(message: PullBegin) -> Manifest:
     return manifest_of(pair, state, snapshot_id, tables, own_marks, more=not is_all)
 
 
-def rows(message: PullRows) -> Iterator[bytes]:
+def rows(message: PullRows) -> Iterator[bytes | bytearray]:
     """The frames of the rows asked for.
 
     Raises:
@@ -79,7 +79,7 @@ def rows(message: PullRows) -> Iterator[bytes]:
     return snapshots.kept_while(message.snapshot_id, _row_frames(tables, message.wanted))
 
 
-def blob_frames(message: PullBlobs) -> Iterator[bytes]:
+def blob_stream(message: PullBlobs) -> Iterator[bytes | bytearray]:
     """The frames of the blobs asked for, in that order.
 
     Raises:
@@ -194,12 +194,9 @@ def _row_frames(tables: list[tuple[Section, Iterator[bytes]]], wanted: Iterable[
         yield from frames.of_rows(Section(*part.key), map(codec.wire_line, marks.rows_in_order(part)))
 
 
-def _each_blob(wanted: Iterable[str]) -> Iterator[bytes]:
-    for blob_id in wanted:
-        try:
-            yield from frames.of_blob(blob_id)
-        except blobs.BlobMissing:
-            yield frames.of_missing_blob(blob_id)
+def _each_blob(wanted: Iterable[str]) -> Iterator[bytes | bytearray]:
+    for frame in blob_frames.of_blobs(wanted, may_lack=True):
+        yield frame
         crash.point("source serving blobs")
 
 

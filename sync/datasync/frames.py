@@ -2,10 +2,10 @@
 
     {"dataset": label}                               rows of a settings table
     {"dataset": label, "origin": .., "incarnation": ..}   append-only rows
-    {"blob": id, "size": n}                          a piece of a blob; size -1: the sender does not have it
     {"push": {..}}                                   which rows follow; the body lists the blobs that come first
 
-Rows are lines of one byte stream a section that frames cut anywhere, so a row may be larger than a frame.
+Rows are lines of one byte stream a section that frames cut anywhere, so a row may be larger than a frame. How blobs
+are carried is told in `blob_frames`.
 """
 
 from __future__ import annotations
@@ -42,13 +42,12 @@ class Section:
         return {"dataset": self.dataset, "origin": self.origin, "incarnation": self.incarnation}
 
 
-def split(frame: bytes | bytearray) -> tuple[dict[str, Any], bytes]:
-    """The header and the body of a frame.
+def split(frame: bytes | bytearray) -> tuple[dict[str, Any], memoryview]:
+    """The header and the body of a frame, which is not copied.
 
     Raises:
         PeerMisbehaved: not a frame of a data-sync.
     """
-    frame = bytes(frame)
     end = frame.find(b"\n", 0, MAX_HEADER_BYTES)
     try:
         header = json.loads(frame[:end]) if end > 0 else None
@@ -56,7 +55,7 @@ def split(frame: bytes | bytearray) -> tuple[dict[str, Any], bytes]:
         header = None
     if not isinstance(header, dict):
         raise PeerMisbehaved("a frame of the data-sync has no header")
-    return header, frame[end + 1 :]
+    return header, memoryview(frame)[end + 1 :]
 
 
 def section_of(header: dict[str, Any]) -> Section:
@@ -94,7 +93,7 @@ class LineCutter:
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, piece: bytes) -> list[bytes]:
+    def feed(self, piece: bytes | memoryview) -> list[bytes]:
         """The lines that are complete with this piece."""
         *lines, self._rest = (self._rest + piece).split(b"\n")
         if len(self._rest) > MAX_ROW_BYTES:
@@ -107,34 +106,19 @@ class LineCutter:
             raise PeerMisbehaved("a row of the data-sync was cut off")
 
 
-def of_blob(blob_id: str) -> Iterator[bytes]:
-    """The frames that carry a blob.
-
-    Raises:
-        appliances.blobs.BlobMissing
-    """
-    size = blobs.size(blob_id)
-    head = json.dumps({"blob": blob_id, "size": size}).encode() + b"\n"
-    if size == 0:
-        yield head
-    for piece in blobs.iterate(blob_id):
-        for start in range(0, len(piece), BODY_BYTES):
-            yield head + piece[start : start + BODY_BYTES]
-
-
 def of_push(wanted: Wanted, listed: Mapping[str, int]) -> bytes:
     """The first frame of a push: which rows follow, and the blobs that come before them with their sizes."""
     return json.dumps({"push": dataclasses.asdict(wanted)}).encode() + b"\n" + json.dumps(listed).encode()
 
 
-def push_of(header: dict[str, Any], body: bytes) -> tuple[Wanted, dict[str, int]]:
+def push_of(header: dict[str, Any], body: memoryview) -> tuple[Wanted, dict[str, int]]:
     """What the first frame of a push says.
 
     Raises:
         PeerMisbehaved: it is not one.
     """
     try:
-        listed = json.loads(body)
+        listed = json.loads(bytes(body))
         wanted = Wanted(**header["push"])
     except (ValueError, KeyError, TypeError) as error:
         raise PeerMisbehaved("a push of the data-sync does not say what it carries") from error
@@ -146,55 +130,24 @@ def push_of(header: dict[str, Any], body: bytes) -> tuple[Wanted, dict[str, int]
     return wanted, listed
 
 
-def of_missing_blob(blob_id: str) -> bytes:
-    """The frame that says that the blob is not there."""
-    return json.dumps({"blob": blob_id, "size": -1}).encode() + b"\n"
-
-
 class FrameReader:
     """Frames with one looked at in advance, so that whoever reads a part stops at its end."""
 
     def __init__(self, frames: Iterable[bytes | bytearray]) -> None:
         self._frames = iter(frames)
-        self._next: tuple[dict[str, Any], bytes] | None = None
+        self._next: tuple[dict[str, Any], memoryview] | None = None
 
-    def peek(self) -> tuple[dict[str, Any], bytes] | None:
+    def peek(self) -> tuple[dict[str, Any], memoryview] | None:
         """The next frame, or None at the end."""
         if self._next is None:
             frame = next(self._frames, None)
             self._next = None if frame is None else split(frame)
         return self._next
 
-    def take(self) -> tuple[dict[str, Any], bytes]:
+    def take(self) -> tuple[dict[str, Any], memoryview]:
         """The next frame; it counts as read."""
         found = self.peek()
         if found is None:
             raise PeerMisbehaved("the stream of the data-sync ended too early")
         self._next = None
         return found
-
-    def blob(self, blob_id: str) -> Iterator[bytes] | None:
-        """The pieces of the blob that comes next, or None if the peer does not have it.
-
-        Raises:
-            PeerMisbehaved: something else comes next. Read all pieces before anything else.
-        """
-        header, _ = self.peek() or ({}, b"")
-        size = header.get("size")
-        if set(header) != {"blob", "size"} or header["blob"] != blob_id or type(size) is not int:
-            raise PeerMisbehaved("the stream of the data-sync carries another file than asked for")
-        if size < 0:
-            self.take()
-            return None
-        return self._pieces(blob_id, size)
-
-    def _pieces(self, blob_id: str, size: int) -> Iterator[bytes]:
-        left = size
-        while True:
-            header, piece = self.take()
-            if header != {"blob": blob_id, "size": size} or len(piece) > left or (left and not piece):
-                raise PeerMisbehaved("a file of the data-sync was cut off")
-            left -= len(piece)
-            yield piece
-            if not left:
-                return

@@ -6,6 +6,7 @@ Nothing here changes a table. Rows are parsed as they come, so a bad one ends th
 from __future__ import annotations
 
 import shutil
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from django.conf import settings
 from appliances import blobs
 from sync.datasync import union
 from sync.datasync.apply import staged_lines
+from sync.datasync.blob_frames import BlobReader
 from sync.datasync.frames import FrameReader, LineCutter, Section, section_of, split
 from sync.datasync.lease import Progress
 from sync.datasync.refusals import refused
@@ -29,8 +31,8 @@ from sync.rules.snapshot import Refusal
 
 PREFIX = "sync-"
 RESERVE_BYTES = 1024 * 1024 * 1024  # disk space that a data-sync never takes
-BATCH_BLOBS = 500  # blobs made durable together
-BATCH_BYTES = 64 * 1024 * 1024
+BATCH_BLOBS = 5000  # blobs made durable together
+BATCH_BYTES = 256 * 1024 * 1024
 
 
 class Staging:
@@ -125,7 +127,7 @@ class _SectionReader:
         self._after = 0
         self.file: IO[bytes] = path.open("wb")
 
-    def feed(self, body: bytes) -> int:
+    def feed(self, body: bytes | memoryview) -> int:
         """Take a piece; the number of rows that are complete with it."""
         lines = self._cutter.feed(body)
         for line in lines:
@@ -167,13 +169,8 @@ def rows_of(path: Path, codec: RowCodec) -> Iterator[Row]:
 
 def missing(listed: dict[str, int]) -> dict[str, int]:
     """The blobs that are not in the store; those that are count as new, so that no sweep takes them now."""
-    absent = {}
-    for blob_id, size in listed.items():
-        try:
-            blobs.touch(blob_id)
-        except blobs.BlobMissing:
-            absent[blob_id] = size
-    return absent
+    absent = blobs.absent(listed)
+    return {blob_id: size for blob_id, size in listed.items() if blob_id in absent}
 
 
 def check_space(needed_bytes: int) -> None:
@@ -194,24 +191,25 @@ def store_blobs(reader: FrameReader, wanted: Sequence[str], progress: Progress |
         SyncRefused: the peer lacks one, it is too large, or the disk is full.
     """
     damaged: list[str] = []
-    left = list(wanted)
+    stream, left = BlobReader(reader), deque(wanted)
     try:
         while left:
-            _store_batch(reader, left, damaged, progress)
+            _store_batch(stream, left, damaged, progress)
     except blobs.StoreFull as error:
         raise refused(Refusal.NO_SPACE, str(error)) from error
+    stream.finish()
     return damaged
 
 
-def _store_batch(reader: FrameReader, left: list[str], damaged: list[str], progress: Progress | None) -> None:
+def _store_batch(stream: BlobReader, left: deque[str], damaged: list[str], progress: Progress | None) -> None:
     """Take blobs off `left` and make them durable together; what was complete before an error is kept."""
     taken = count = 0
     with blobs.Batch() as batch:
         try:
             while left and count < BATCH_BLOBS and taken < BATCH_BYTES:
-                taken += _store_one(reader, left[0], batch, damaged, progress)
+                taken += _store_one(stream, left[0], batch, damaged, progress)
                 count += 1
-                left.pop(0)
+                left.popleft()
         except SyncError:
             batch.flush()
             raise
@@ -227,24 +225,27 @@ def store_all(frames: Iterable[bytes | bytearray], wanted: Sequence[str], progre
 
 
 def _store_one(
-    reader: FrameReader, blob_id: str, batch: blobs.Batch, damaged: list[str], progress: Progress | None
+    stream: BlobReader, blob_id: str, batch: blobs.Batch, damaged: list[str], progress: Progress | None
 ) -> int:
-    pieces = reader.blob(blob_id)
-    if pieces is None:
+    content = stream.take(blob_id)
+    if content is None:
         raise refused(Refusal.BLOB_MISSING, f"{blob_id}.")
     try:
-        stored = batch.store_verified(blob_id, _counted(pieces, progress))
+        if isinstance(content, memoryview):
+            stored = batch.store_content(blob_id, content)
+        else:
+            stored = batch.store_verified(blob_id, _counted(content, progress))
     except blobs.BlobCorrupt:
         damaged.append(blob_id)
         return 0
     except blobs.BlobTooLarge as error:
         raise refused(Refusal.BLOB_TOO_LARGE, f"{blob_id}: {error}.") from error
     if progress is not None:
-        progress.add(blobs=1)
+        progress.add(blobs=1, size_bytes=len(content) if isinstance(content, memoryview) else 0)
     return stored.size_bytes
 
 
-def _counted(pieces: Iterable[bytes], progress: Progress | None) -> Iterator[bytes]:
+def _counted(pieces: Iterable[memoryview], progress: Progress | None) -> Iterator[memoryview]:
     for piece in pieces:
         if progress is not None:
             progress.add(size_bytes=len(piece))

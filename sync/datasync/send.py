@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from appliances import blobs
-from sync.datasync import frames, marks
+from sync.datasync import blob_frames, frames, marks
 from sync.datasync.frames import Section
 from sync.datasync.lease import Progress
 from sync.datasync.marks import NO_SECRETS
@@ -57,13 +57,12 @@ def _batches(codec: RowCodec, wanted: Wanted) -> Iterator[tuple[list[Row], dict[
 
 def _frames(
     codec: RowCodec, part: Wanted, batch: list[Row], listed: dict[str, int], progress: Progress
-) -> Iterator[bytes]:
+) -> Iterator[bytes | bytearray]:
     yield frames.of_push(part, listed)
-    for blob_id in listed:
-        try:
-            for frame in frames.of_blob(blob_id):
-                progress.tick()
-                yield frame
-        except blobs.BlobMissing as error:
-            raise refused(Refusal.BLOB_MISSING, f"{blob_id} is missing on this appliance.") from error
+    try:
+        for frame in blob_frames.of_blobs(listed):
+            progress.tick()
+            yield frame
+    except blobs.BlobMissing as error:
+        raise refused(Refusal.BLOB_MISSING, f"{error}.") from error
     yield from frames.of_rows(Section(*part.key), map(codec.wire_line, batch))

@@ -111,7 +111,7 @@ def folder(snapshot_id: str) -> Path:
     return found
 
 
-def kept_while(snapshot_id: str, frames: Iterable[bytes]) -> Iterator[bytes]:
+def kept_while(snapshot_id: str, frames: Iterable[bytes | bytearray]) -> Iterator[bytes | bytearray]:
     """The frames; as long as they are taken, the snapshot counts as asked for."""
     renewed = time.monotonic()
     for frame in frames:

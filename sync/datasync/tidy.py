@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from appliances import blobs
+from appliances import blob_sweep
 from appliances.models import FileStoreFile, Recording, Upload
 from sync.datasync import backups, pull, snapshots
 
@@ -12,7 +12,7 @@ from sync.datasync import backups, pull, snapshots
 GRACE = dt.timedelta(hours=24)
 
 
-def tidy() -> blobs.Swept:
+def tidy() -> blob_sweep.Swept:
     """Old snapshots are gone, and so are the blobs that no row has referred to for a day; what was removed of those.
 
     A row of a kept configuration backup counts too: it may be restored.
@@ -22,8 +22,8 @@ def tidy() -> blobs.Swept:
     """
     snapshots.prune()
     if pull.is_running() or snapshots.are_there():
-        return blobs.Swept(0, 0)
+        return blob_sweep.Swept(0, 0)
     referenced = backups.referenced_blobs()
     for model in (FileStoreFile, Recording, Upload):
         referenced.update(model._base_manager.values_list("blob_id", flat=True).iterator())
-    return blobs.sweep(referenced, GRACE)
+    return blob_sweep.sweep(referenced, GRACE)

@@ -16,7 +16,7 @@ from appliances import blobs, selectors
 from appliances.choices import BackupReason, Severity
 from appliances.models import FailoverRelationship
 from sync import history, journal
-from sync.datasync import apply, backups, export, frames, pull, snapshots, tables
+from sync.datasync import apply, backups, blob_frames, export, frames, pull, snapshots, tables
 from sync.datasync.apply import Writes
 from sync.datasync.frames import FrameReader, LineCutter, section_of
 from sync.datasync.receive import check_space, note_blob, store_blobs
@@ -68,7 +68,7 @@ def of_peer(*, seconds: float = ANSWER_SECONDS) -> Present:
         header, body = reader.take()
         if header != MANIFEST:
             raise PeerMisbehaved("the settings of the peer do not begin with its manifest")
-        manifest = parse(Manifest, body)
+        manifest = parse(Manifest, bytes(body))
         pull.check_manifest(manifest)
         differing = [table.dataset for table in manifest.settings if table not in mine]
         rows |= _received(reader, differing, for_snapshot(manifest.snapshot_id))
@@ -148,7 +148,7 @@ def answer_chosen(message: SettingsChosen, stream: Iterable[bytes | bytearray]) 
         raise _changed()
     reader = FrameReader(stream)
     header, body = reader.take()
-    listed = _listed(body) if header == CHOSEN else None
+    listed = _listed(bytes(body)) if header == CHOSEN else None
     if listed is None:
         raise PeerMisbehaved("chosen settings do not say which files they carry")
     check_space(sum(listed.values()))
@@ -201,10 +201,9 @@ def _chosen(reader: FrameReader, wrap: SecretWrap) -> Changes:
     return changes
 
 
-def _frames(changes: Changes, wanted: dict[str, int], wrap: SecretWrap) -> Iterator[bytes]:
+def _frames(changes: Changes, wanted: dict[str, int], wrap: SecretWrap) -> Iterator[bytes | bytearray]:
     yield json.dumps(CHOSEN).encode() + b"\n" + json.dumps(wanted).encode()
-    for blob_id in wanted:
-        yield from frames.of_blob(blob_id)
+    yield from blob_frames.of_blobs(wanted)
     for what, by_table in ((REMOVE, changes.remove), (PUT, changes.put)):
         for label, rows in by_table.items():
             codec = RowCodec(by_label()[label], wrap)
@@ -248,15 +247,12 @@ def _files_of(version: Version) -> dict[str, int]:
 
 
 def _check_files(changes: Changes) -> None:
-    for blob_id in _files(changes):
-        try:
-            blobs.touch(blob_id)
-        except blobs.BlobMissing as error:
-            raise SyncRefused(
-                "file_missing",
-                "The content of a chosen file is not on this appliance.",
-                remedy="Leave that file out; everything else can be taken over.",
-            ) from error
+    if blobs.absent(_files(changes)):
+        raise SyncRefused(
+            "file_missing",
+            "The content of a chosen file is not on this appliance.",
+            remedy="Leave that file out; everything else can be taken over.",
+        )
 
 
 def _listed(body: bytes) -> dict[str, int] | None:

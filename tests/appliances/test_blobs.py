@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from appliances import blobs
+from appliances import blob_sweep, blobs
 
 NO_GRACE = dt.timedelta(seconds=-1)
 
@@ -83,7 +83,7 @@ def test_a_damaged_blob_is_noticed_and_replaced():
 
 
 def test_a_missing_blob_is_named_at_once():
-    for ask in (blobs.open_blob, blobs.iterate, blobs.size, blobs.verify, blobs.touch):
+    for ask in (blobs.open_blob, blobs.iterate, blobs.size, blobs.verify, lambda name: blobs.read_small(name, 1)):
         with pytest.raises(blobs.BlobMissing):
             ask("0" * 64)
 
@@ -135,6 +135,21 @@ def test_a_batch_that_fails_stores_nothing():
     assert staged() == []
 
 
+def test_content_in_memory_is_stored_like_a_stream():
+    contents: list[bytes | memoryview] = [b"first", memoryview(b"second"), b""]
+    with blobs.Batch() as batch:
+        for content in contents:
+            batch.store_content(id_of(bytes(content)), content)
+            batch.store_content(id_of(bytes(content)), content)
+        with pytest.raises(blobs.BlobCorrupt):
+            batch.store_content(id_of(b"right"), b"wrong")
+    for content in contents:
+        assert blobs.read_small(id_of(bytes(content)), 6) == bytes(content)
+        assert blobs.path(id_of(bytes(content))).stat().st_mode & 0o777 == 0o600
+    assert blobs.read_small(id_of(b"second"), 5) is None
+    assert staged() == []
+
+
 def test_one_bad_blob_does_not_spoil_the_batch():
     with blobs.Batch() as batch:
         batch.store([b"good"])
@@ -145,19 +160,19 @@ def test_one_bad_blob_does_not_spoil_the_batch():
 
 def test_the_sweep_removes_what_nobody_refers_to_and_keeps_the_rest():
     kept, gone = blobs.store([b"kept"]), blobs.store([b"gone!"])
-    assert blobs.sweep({kept.blob_id}, NO_GRACE) == blobs.Swept(1, 5)
+    assert blob_sweep.sweep({kept.blob_id}, NO_GRACE) == blob_sweep.Swept(1, 5)
     assert blobs.has(kept.blob_id)
     assert not blobs.has(gone.blob_id)
 
 
 def test_the_sweep_leaves_new_and_touched_blobs():
     blob_id = blobs.store([b"new"]).blob_id
-    assert blobs.sweep(set(), dt.timedelta(hours=1)).blobs == 0
+    assert blob_sweep.sweep(set(), dt.timedelta(hours=1)).blobs == 0
     os.utime(blobs.path(blob_id), (0, 0))
-    blobs.touch(blob_id)
-    assert blobs.sweep(set(), dt.timedelta(hours=1)).blobs == 0
+    assert not blobs.absent([blob_id])
+    assert blob_sweep.sweep(set(), dt.timedelta(hours=1)).blobs == 0
     os.utime(blobs.path(blob_id), (0, 0))
-    assert blobs.sweep(set(), dt.timedelta(hours=1)).blobs == 1
+    assert blob_sweep.sweep(set(), dt.timedelta(hours=1)).blobs == 1
 
 
 def test_the_sweep_removes_what_a_crash_left_in_staging_but_no_partial_of_a_data_sync(tmp_path: Path):
@@ -166,7 +181,7 @@ def test_the_sweep_removes_what_a_crash_left_in_staging_but_no_partial_of_a_data
         folder.mkdir(parents=True)
         (folder / "1").write_bytes(b"x")
         os.utime(folder, (0, 0))
-    blobs.sweep(set(), dt.timedelta(hours=1))
+    blob_sweep.sweep(set(), dt.timedelta(hours=1))
     assert [folder.name for folder in staged()] == ["sync-partial"]
 
 
@@ -179,6 +194,13 @@ def test_memory_stays_small_whatever_the_size():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * blobs.CHUNK_BYTES
+
+
+def _store_many() -> None:
+    with blobs.Batch() as batch:
+        for number in range(40):
+            content = bytes([number]) * 100_000
+            batch.store_content(id_of(content), content)
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path):
@@ -195,8 +217,19 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path):
         settings.BLOB_DIR, settings.STAGING_DIR = full / "blobs", full / "staging"
         with pytest.raises(blobs.StoreFull):
             blobs.store(bytes(blobs.CHUNK_BYTES) for _ in range(4))
+        with pytest.raises(blobs.StoreFull):
+            _store_many()
         assert staged() == []
         assert list(blobs.all_ids()) == []
         blobs.store([b"small ones still fit"])
     finally:
         subprocess.run(["umount", str(full)], check=True)
+
+
+def test_many_are_made_new_at_once_and_those_that_are_not_there_are_named() -> None:
+    here = [blobs.store([bytes([number])]).blob_id for number in range(3)]
+    for blob_id in here:
+        os.utime(blobs.path(blob_id), (1, 1))
+    gone = "0" * 64
+    assert blobs.absent([*here, gone]) == {gone}
+    assert blob_sweep.sweep((), dt.timedelta(hours=1)).blobs == 0

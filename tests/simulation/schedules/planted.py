@@ -66,7 +66,7 @@ def _replaces_rows() -> None:
 def _names_before_bytes() -> None:
     def publish(self: blobs.Batch) -> None:
         [(blob_id, staged)] = self._waiting.items()
-        blobs._rename(staged, blobs.path(blob_id))
+        blobs._rename(staged, str(blobs.path(blob_id)))
 
     put(blobs.Batch, "_publish_one", publish)
 

@@ -143,8 +143,8 @@ def _disk(world: World) -> None:
     usage = shutil.disk_usage(".")
     free = type(usage)(2 * FREE_BYTES, FREE_BYTES, FREE_BYTES)
     put(shutil, "disk_usage", lambda _: free)
-    real_rename, real_write, real_touch = blobs._rename, durable.write_all, blobs.touch
-    real_create, real_remove_tree = snapshots.create, shutil.rmtree
+    real_rename, real_write, real_absent = blobs._rename, durable.write_all, blobs.absent
+    real_write_new, real_create, real_remove_tree = durable.write_new, snapshots.create, shutil.rmtree
 
     def fsync(place: Path) -> None:
         world.event()
@@ -166,26 +166,39 @@ def _disk(world: World) -> None:
             if (folder, how) in held:
                 held.remove((folder, how))
 
-    def write_all(file: Any, content: bytes) -> None:
+    def full() -> None:
         world.event()
         if Outage.files:
             Outage.files -= 1
             raise OSError(errno.ENOSPC, "No space left on device")
+
+    def write_all(file: Any, content: bytes) -> None:
+        full()
         here().unsynced.add(Path(os.readlink(f"/proc/self/fd/{file.fileno()}")))
         real_write(file, content)
 
-    def rename(staged: Path, target: Path) -> bool:
+    def write_new(place: str, content: bytes) -> None:
+        full()
+        here().unsynced.add(Path(place))
+        real_write_new(place, content)
+
+    def rename(source: str, name: str) -> bool:
+        staged, target = Path(source), Path(name)
         world.event()
-        made = real_rename(staged, target)
+        made = real_rename(source, name)
         _stamp(target)
         if staged in here().unsynced:  # its name may come to the disk before its bytes
             here().unsynced.discard(staged)
         here().unsynced.add(target)
         return made
 
-    def touch(blob_id: str) -> None:
-        real_touch(blob_id)
-        _stamp(blobs.path(blob_id))
+    def absent(blob_ids: Iterable[str]) -> set[str]:
+        asked = list(blob_ids)
+        gone = real_absent(asked)
+        for blob_id in asked:
+            if blob_id not in gone:
+                _stamp(blobs.path(blob_id))
+        return gone
 
     def create(snapshot_id: str, marks: Any) -> None:
         real_create(snapshot_id, marks)
@@ -199,8 +212,9 @@ def _disk(world: World) -> None:
     put(durable, "sync_file_system", sync_file_system)
     put(durable, "folder_lock", folder_lock)
     put(durable, "write_all", write_all)
+    put(durable, "write_new", write_new)
     put(blobs, "_rename", rename)
-    put(blobs, "touch", touch)
+    put(blobs, "absent", absent)
     put(snapshots, "create", create)
     put(shutil, "rmtree", remove_tree)
     put(os, "fsync", lambda _: None)

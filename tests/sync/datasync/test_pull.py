@@ -272,7 +272,7 @@ def test_a_cut_at_any_frame_leaves_the_old_settings_and_the_next_run_completes(
 
 def test_what_arrived_before_a_cut_is_not_sent_again(peer: FakePeer, there: There) -> None:
     for n in range(20):
-        there("store_file", f"file{n}", bytes([n]) * 1000)
+        there("store_file", f"file{n}", bytes([n]) * 200_000)
     peer.cut_after = 15
     with pytest.raises(SyncError):
         sync(peer)

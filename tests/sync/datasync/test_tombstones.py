@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from appliances import blobs
+from appliances import blob_sweep, blobs
 from appliances.choices import SyncStatus, SyncTrigger
 from appliances.models import Appliance, Recording, SessionEvent, SupportSession, Tombstone
 from sync.datasync import marks, pull, snapshots, tidy, tombstones
@@ -147,7 +147,7 @@ class TestOneAppliance:
         blob_id = Recording.objects.get().blob_id
         world.expire(30)
         assert blobs.has(blob_id)
-        assert blobs.sweep(set(), -tidy.GRACE).blobs == 1
+        assert blob_sweep.sweep(set(), -tidy.GRACE).blobs == 1
 
     @pytest.mark.parametrize("state", ["b_idle", "p_superseded", "p_unconfirmed"])
     def test_only_the_serving_appliance_deletes(self, state: str) -> None:
