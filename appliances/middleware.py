@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ipaddress
-import shutil
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +18,7 @@ from django.http.request import split_domain_port
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
 
-from appliances import access, gate, selectors
+from appliances import access, disk, gate, selectors
 from appliances.gate import Gate
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -30,7 +29,6 @@ RETRY_AS_BACKUP_SECONDS = 30
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_ANONYMOUS_BYTES = 1 << 20
 MAX_UPLOAD_BYTES = 8 << 30
-DISK_RESERVE_BYTES = 256 << 20  # the database must be able to go on after any upload
 
 
 class HostMiddleware:
@@ -119,17 +117,19 @@ class UploadLimitMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         length = _content_length(request)
-        if length <= MAX_ANONYMOUS_BYTES or request.path_info.startswith(access.OWN_RULES):
+        is_small = length <= MAX_ANONYMOUS_BYTES and request.content_type != "multipart/form-data"
+        if is_small or request.path_info.startswith(access.OWN_RULES):
+            return self.get_response(request)
+        if length <= MAX_ANONYMOUS_BYTES and not request.user.is_authenticated:
             return self.get_response(request)
         if not request.user.is_authenticated:
             return refuse(request, 413, "Too much was sent", "Log in first, then upload the file again.")
         if length > MAX_UPLOAD_BYTES:
             return refuse(request, 413, "Too much was sent", f"At most {MAX_UPLOAD_BYTES >> 30} GiB can be uploaded.")
         # A body lies on the disk twice for a moment: as it arrives, and in the store.
-        if shutil.disk_usage(settings.DATA_DIR).free < 2 * length + DISK_RESERVE_BYTES:
-            return refuse(
-                request, 507, "The disk is full", "This appliance has no room for the upload. Nothing was changed."
-            )
+        if lack := disk.lacks(2 * length):
+            sentence = f"This appliance has no room for the upload: {lack} Nothing was changed; free some space first."
+            return refuse(request, 507, "The disk is full", sentence)
         return self.get_response(request)
 
 

@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from appliances.host.broker import broker_socket, client_url
 from appliances.host.kept_environment import kept
+from appliances.host.runtime import runtime_folder
 from failover_site.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -47,7 +48,13 @@ SECRETS_DIR = Path(env.str("CREDENTIALS_DIRECTORY", default=str(DATA_DIR / "secr
 DATA_KEY_FILE = SECRETS_DIR / "data.key"
 BLOB_DIR = DATA_DIR / "blobs"
 STAGING_DIR = DATA_DIR / "staging"
-HEALTH_FILE = DATA_DIR / "health.json"
+HEALTH_FILE = runtime_folder(DATA_DIR) / "health.json"
+
+# --- Room on the disk -------------------------------------------------------------------------------------------
+BALLAST_MIB = env.int("BALLAST_MIB", default=256)
+DISK_RESERVE_MIB = env.int("DISK_RESERVE_MIB", default=1024)
+if BALLAST_MIB < 0 or DISK_RESERVE_MIB < 4:
+    raise ImproperlyConfigured("BALLAST_MIB must be 0 or more, DISK_RESERVE_MIB 4 or more")
 
 # --- Sessions and recordings that come in ------------------------------------------------------------------------
 MAX_UPLOAD_GIB = env.int("MAX_UPLOAD_GIB", default=64)

@@ -73,11 +73,15 @@ class SyncRefused(Refused):
 
 
 class NotStored(SyncError):
-    """This appliance could not store what was received."""
+    """This appliance could not store what was received; `reason` says more exactly why."""
 
     code = "not_stored"
     http_status = 507
     retryable = True
+
+    def __init__(self, message: str = "", *, remedy: str = "", reason: str = "not_stored") -> None:
+        super().__init__(message, remedy=remedy)
+        self.reason = reason
 
 
 class PeerError(SyncError):
@@ -131,7 +135,7 @@ class PeerMisbehaved(PeerError):
 
 def code_of(error: SyncError) -> str:
     """The most exact code of an error: the one that the peer stated, where it stated one."""
-    if isinstance(error, SyncRefused):
+    if isinstance(error, SyncRefused | NotStored):
         return error.reason
     return getattr(error, "peer_code", "") or error.code
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,14 +18,14 @@ from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models import F
 
-from appliances import selectors
+from appliances import disk, selectors
 from appliances.choices import State
 from appliances.host.broker import client_url
 from sync import journal
 from sync.models import RoleJournal
 
 STALE_AFTER_SECONDS = 5.0  # five missed writes: the role worker is gone or stuck
-MIN_FREE_BYTES = 256 * 1024 * 1024  # below this a data-sync or a recording soon fails, and SQLite with it
+DISK, NEARLY_FULL = "disk", "The disk is nearly full"  # the topic, and how its message begins
 BROKER_TIMEOUT_SECONDS = 0.5  # the broker is on this box: a slower answer is as good as none
 MAX_FILE_BYTES = 4096
 
@@ -39,11 +38,13 @@ class Health:
 
     `can_serve`: the database takes writes and the web server answers; without that a primary gives its role up, and
     does not confirm it. What else is wrong (no broker, a full disk) is no better on the peer.
+    `topic`: what it is about in a word that everybody may hear, where there is one.
     """
 
     is_healthy: bool
     message: str
     can_serve: bool = True
+    topic: str = ""
 
 
 UNKNOWN = Health(
@@ -60,7 +61,7 @@ def collect(portal: str = "") -> Health:
     if problem:
         return Health(False, problem, can_serve=False)
     problem = _first(_disk, _role, _broker)
-    return Health(not problem, problem or HEALTHY)
+    return Health(not problem, problem or HEALTHY, topic=DISK if problem.startswith(NEARLY_FULL) else "")
 
 
 def _first(*looks: Callable[[], str]) -> str:
@@ -80,12 +81,14 @@ def _first(*looks: Callable[[], str]) -> str:
 def write(health: Health) -> None:
     """Put the health on file with the stamp of this moment; a reader sees the old file or the new one, never a part.
 
-    Not made durable on purpose: after a power cut the stamp is worthless anyway.
+    Not made durable on purpose: after a power cut the stamp is worthless anyway. It lies in memory: a full or broken
+    disk is told of like anything else.
     """
     content = {
         "healthy": health.is_healthy,
         "message": health.message,
         "can_serve": health.can_serve,
+        "topic": health.topic,
         "boottime": journal.boottime(),
     }
     # Turns may overlap in several threads of one process.
@@ -101,7 +104,7 @@ def read() -> Health:
         with open(settings.HEALTH_FILE, "rb") as file:
             content = json.loads(file.read(MAX_FILE_BYTES))
         is_healthy, message, stamp = content["healthy"], content["message"], float(content["boottime"])
-        can_serve = content["can_serve"] is True
+        can_serve, topic = content["can_serve"] is True, str(content.get("topic", ""))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return UNKNOWN
     # A stamp in the future is from before this machine started again.
@@ -109,7 +112,7 @@ def read() -> Health:
         return UNKNOWN
     if not isinstance(is_healthy, bool) or not isinstance(message, str):
         return UNKNOWN
-    return Health(is_healthy, message, can_serve)
+    return Health(is_healthy, message, can_serve, topic)
 
 
 def last_turn() -> float | None:
@@ -148,10 +151,9 @@ def database_problem() -> str:
 
 def _disk() -> str:
     """Empty when there is room in the data folder."""
-    free = shutil.disk_usage(settings.DATA_DIR).free
-    if free >= MIN_FREE_BYTES:
+    if not (lack := disk.lacks()):
         return ""
-    return f"The disk is nearly full: {free // 1024**2} MiB are free, {MIN_FREE_BYTES // 1024**2} MiB are needed."
+    return f"{NEARLY_FULL}: {lack} Uploads are refused, and data-syncs stop, until there is more room."
 
 
 def _role() -> str:

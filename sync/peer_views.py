@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from appliances.secrets import SecretUnreadable
 from sync import crash, relationship, role_changes, tasks
-from sync.datasync import export
+from sync.datasync import export, failures
 from sync.errors import EstablishRefused, MessageRefused, PeerMisbehaved, SyncError
 from sync.peer import accept, frames, messages, nonces, signing
 from sync.peer.accept import ClockRefused, Request, Sender
@@ -280,6 +280,10 @@ def _refusal_of(error: Exception) -> tuple[Refusal, int]:
         return Refusal(getattr(error, "reason", error.code), error.message, error.remedy), error.http_status
     if isinstance(error, SecretUnreadable):
         return Refusal("no_key", "The peer cannot open its inter-appliance key."), http.HTTPStatus.FORBIDDEN
+    if isinstance(error, OSError | DatabaseError | InterfaceError):
+        failed = failures.not_stored(error, "the peer")
+        if failed.reason in (failures.DISK_FULL, failures.DISK_ERROR):
+            return Refusal(f"peer_{failed.reason}", failed.message, failed.remedy), failed.http_status
     if isinstance(error, OperationalError | InterfaceError):
         return Refusal("no_database", "The database of the peer does not answer."), http.HTTPStatus.SERVICE_UNAVAILABLE
     return Refusal("internal_error", "The peer failed to answer; its log says why."), 500

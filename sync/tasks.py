@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from kombu.exceptions import OperationalError
 
+from appliances import disk
 from appliances.choices import ChangeStatus, Role, SyncTrigger
 from appliances.incoming import watch as incoming
 from appliances.services import sessions
@@ -53,6 +54,7 @@ def turn() -> None:
 
 def watch() -> None:
     """See what the administrators have to be told of; beside the turns, so that none of them waits for it."""
+    disk.keep_ballast()
     alerts.examine(_watch)
     if alerts.claim_look_by_name():
         _enqueue(look_by_name, expires=HINT_SECONDS)

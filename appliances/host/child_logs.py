@@ -39,12 +39,13 @@ class LogFile:
             return
 
     def _set_aside(self) -> None:
+        before = self._fd
         for number in range(OLD_FILES, 0, -1):
             newer = self.path if number == 1 else self.path.with_name(f"{self.path.name}.{number - 1}")
             if newer.exists():
                 newer.replace(self.path.with_name(f"{self.path.name}.{number}"))
-        os.close(self._fd)
         self._open()
+        os.close(before)
 
     def close(self) -> None:
         """No more lines."""

@@ -14,7 +14,6 @@ import datetime as dt
 import errno
 import fcntl
 import os
-import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,11 +25,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from appliances import blobs, durable, selectors
+from appliances import blobs, disk, durable, selectors
 from appliances.incoming.documents import RecordingGiven
 from appliances.models import Recording, Tombstone, Upload
 
-RESERVE_BYTES = 256 << 20  # the database must be able to go on after any upload
 FOLDER = "uploads"
 
 Read = Callable[[int], bytes]  # at most so many bytes of what is sent; b"" at its end
@@ -182,8 +180,8 @@ def expires_at(key: uuid.UUID) -> dt.datetime:
 
 def check_room(size_bytes: int) -> None:
     """Raises StoreFull unless so many bytes fit beside the reserve."""
-    if shutil.disk_usage(_folder()).free < size_bytes + RESERVE_BYTES:
-        raise blobs.StoreFull("The disk of this appliance has no room for the recording.")
+    if lack := disk.lacks(size_bytes):
+        raise blobs.StoreFull(f"The disk of this appliance has no room for the recording: {lack}")
 
 
 def not_sealed(key: uuid.UUID) -> None:

@@ -1,7 +1,8 @@
 """`GET /check_health`: 200 or 500 and one short sentence, for load balancers and monitors, without log-in.
 
 It is a middleware so that it stands before redirects, sessions and the database. The text says no more than the
-status does: what is wrong is told to those who log in.
+status does: what is wrong is told to those who log in. A full disk alone is named, for whoever has to make room.
+Nothing here reads or writes the disk.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sync import health
 PATH = "/check_health"
 WELL = b"This appliance is healthy.\n"
 UNWELL = b"This appliance is not healthy.\n"
+FULL = b"This appliance is not healthy: disk.\n"
 WRONG_METHOD = b"Only GET and HEAD are answered here.\n"
 
 
@@ -23,7 +25,8 @@ def answer(request: HttpRequest) -> HttpResponse:
     if request.method not in ("GET", "HEAD"):
         status, text = 405, WRONG_METHOD
     else:
-        status, text = (200, WELL) if health.read().is_healthy else (500, UNWELL)
+        found = health.read()
+        status, text = (200, WELL) if found.is_healthy else (500, FULL if found.topic == health.DISK else UNWELL)
     response = HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")
     response["Content-Length"] = str(len(text))
     response["Cache-Control"] = "no-store"

@@ -107,8 +107,9 @@ def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone
     wanted, listed = frames.push_of(*reader.take())
     if wanted.dataset not in {dataset.label for dataset in APPEND_ONLY}:
         raise PeerMisbehaved("rows were sent that are not append-only")
-    check_space(sum(listed.values()))
-    damaged = store_blobs(reader, list(listed))
+    there = Refusal.NO_SPACE_THERE
+    check_space(sum(listed.values()), len(listed), refusal=there)
+    damaged = store_blobs(reader, list(listed), refusal=there)
     if damaged:
         raise refused(Refusal.BLOB_CORRUPT, f"{damaged[0]}.")
     received = _pushed_rows(reader, wanted)

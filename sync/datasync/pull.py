@@ -8,13 +8,13 @@ import logging
 import re
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 
-from appliances import selectors
+from appliances import disk, selectors
 from appliances.choices import OperationKind, Role, Severity, SyncStage, SyncStatus, SyncTrigger
 from appliances.models import BackupSettings
 from sync import crash, history, journal
-from sync.datasync import apply, lease, marks, receive, union
+from sync.datasync import apply, failures, lease, marks, receive, union
 from sync.datasync.lease import LeaseLost, Progress
 from sync.datasync.receive import Received, RowReceiver, Staging
 from sync.datasync.refusals import SENTENCES, refused
@@ -22,8 +22,8 @@ from sync.datasync.registry import APPEND_ONLY, SETTINGS, TOMBSTONE, by_label
 from sync.datasync.rows import RowCodec
 from sync.datasync.send import send
 from sync.datasync.wrapping import SecretWrap, for_snapshot
-from sync.errors import NotStored, PeerMisbehaved, SyncError, code_of
-from sync.models import SyncRun
+from sync.errors import PeerMisbehaved, SyncError, code_of
+from sync.models import StatusEvent, SyncRun
 from sync.peer import identity
 from sync.peer.client import PeerClient
 from sync.peer.messages import Done
@@ -39,6 +39,7 @@ SWAP_WAIT_SECONDS = 30.0  # an ordinary data-sync notices within a moment that a
 BLOBS_A_CALL = 5000  # ids in one request, which is far below the size limit of a message
 CLOCK_WARNING = dt.timedelta(hours=24)
 REPORTED = ("rows_done", "blobs_done", "bytes_done", "rows_sent", "blobs_sent")
+RECEIVING = frozenset({SyncStage.ROWS, SyncStage.BLOBS})
 CANCELLED = frozenset({Refusal.OPERATION_GONE.value})
 _GUID = re.compile(r"[0-9a-f]{32}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -82,7 +83,10 @@ def pull_data(
     """
     trigger = SyncTrigger(trigger)
     _must_be_backup()
-    run = lease.claim(trigger, wait_seconds=SWAP_WAIT_SECONDS if for_operation else 0.0)
+    try:
+        run = lease.claim(trigger, wait_seconds=SWAP_WAIT_SECONDS if for_operation else 0.0)
+    except (DatabaseError, InterfaceError) as error:
+        raise failures.not_stored(error) from error
     pull: _Pull | None = None
     try:
         with client or PeerClient.to_peer(timeout=ANSWER_SECONDS) as peer:
@@ -92,11 +96,11 @@ def pull_data(
     except LeaseLost as error:
         raise refused(Refusal.ALREADY_RUNNING, lease.ABANDONED) from error
     except SyncError as error:
-        _failed(run, error)
+        _tell_failed(run, error)
         raise
-    except (OSError, DatabaseError) as error:
-        failure = NotStored(f"This appliance could not store what was received: {error}"[:500])
-        _failed(run, failure)
+    except (OSError, DatabaseError, InterfaceError) as error:
+        failure = failures.not_stored(error)
+        _tell_failed(run, failure)
         raise failure from error
     except Exception:
         lease.end(run, SyncStatus.FAILED, code="internal_error", message="It failed unexpectedly; the log says why.")
@@ -167,7 +171,7 @@ class _Pull:
         self._run.head_term, self._run.head_seq = manifest.head.term, manifest.head.seq
         self._run.reflects_at = dt.datetime.fromtimestamp(manifest.clock, dt.UTC)
         if abs(dt.datetime.now(dt.UTC) - self._run.reflects_at) > CLOCK_WARNING:
-            log.warning("clocks differ by more than a day", extra={"run": str(self._run.pk)})
+            _tell_clocks(self._run.reflects_at)
 
     def _transfer(self, manifest: Manifest, mine: list[TableDigest]) -> None:
         marks.heed(manifest.marks)
@@ -216,7 +220,7 @@ class _Pull:
     def _blobs(self, manifest: Manifest, received: Received) -> None:
         self._progress.stage(SyncStage.BLOBS)
         absent = receive.missing(received.blobs)
-        receive.check_space(sum(absent.values()))
+        receive.check_space(sum(absent.values()), len(absent))
         self._run.blobs_total = len(absent)
         self._run.bytes_total = self._run.bytes_done + sum(absent.values())
         damaged = self._fetch(manifest, list(absent))
@@ -268,6 +272,8 @@ class _Pull:
             raise refused(Refusal.OPERATION_GONE)
         if self._op_id is None and state.op is not None and state.op.kind is not OperationKind.YIELDED:
             raise refused(Refusal.OPERATION_RUNNING)
+        if self._run.stage in RECEIVING and (lack := disk.lacks()):
+            raise refused(Refusal.NO_SPACE, lack)
 
 
 def check_manifest(manifest: Manifest) -> None:
@@ -294,6 +300,19 @@ def check_manifest(manifest: Manifest) -> None:
         raise PeerMisbehaved("the manifest of the data-sync is not well-formed")
 
 
+def _tell_clocks(theirs: dt.datetime) -> None:
+    """No decision goes by the wall clock; but people who compare two histories do. Told once a day."""
+    now = dt.datetime.now(dt.UTC)
+    log.warning("clocks differ by more than a day", extra={"theirs": theirs.isoformat()})
+    if not StatusEvent.objects.filter(event="clocks_differ", at__gte=now - CLOCK_WARNING).exists():
+        history.record(
+            "clocks_differ",
+            f"The clock of the primary says {theirs:%Y-%m-%d %H:%M} UTC, that of this appliance {now:%Y-%m-%d %H:%M} "
+            "UTC. Nothing depends on it but the times that are shown; set the wrong one.",
+            severity=Severity.WARNING,
+        )
+
+
 def _same(ours: Mark | None, theirs: Mark) -> bool:
     """Whether a mark agrees; this appliance may have sealed more of its own rows meanwhile."""
     if ours is not None and ours.origin == selectors.this_appliance().guid and ours.seq > theirs.seq:
@@ -309,6 +328,13 @@ def _bandwidth_limit() -> float:
 def _must_be_backup() -> None:
     if journal.read().role is not Role.BACKUP:
         raise refused(Refusal.NOT_BACKUP)
+
+
+def _tell_failed(run: SyncRun, error: SyncError) -> None:
+    try:
+        _failed(run, error)
+    except (DatabaseError, InterfaceError) as second:  # no room, or no database, for that either
+        log.warning("end of the data-sync not stored", extra={"run": str(run.pk), "why": str(second)[:300]})
 
 
 def _failed(run: SyncRun, error: SyncError) -> None:

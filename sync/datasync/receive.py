@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from appliances import blobs
+from appliances import blobs, disk
 from sync.datasync import union
 from sync.datasync.apply import staged_lines
 from sync.datasync.blob_frames import BlobReader
@@ -30,7 +30,6 @@ from sync.rules.diff import Plan, Wanted
 from sync.rules.snapshot import Refusal
 
 PREFIX = "sync-"
-RESERVE_BYTES = 1024 * 1024 * 1024  # disk space that a data-sync never takes
 BATCH_BLOBS = 5000  # blobs made durable together
 BATCH_BYTES = 256 * 1024 * 1024
 
@@ -173,16 +172,21 @@ def missing(listed: dict[str, int]) -> dict[str, int]:
     return {blob_id: size for blob_id, size in listed.items() if blob_id in absent}
 
 
-def check_space(needed_bytes: int) -> None:
-    """Raises SyncRefused if so much does not fit beside the reserve."""
-    staging = Path(settings.STAGING_DIR)
-    staging.mkdir(mode=0o700, parents=True, exist_ok=True)
-    free = shutil.disk_usage(staging).free
-    if needed_bytes and free < needed_bytes * 11 // 10 + RESERVE_BYTES:
-        raise refused(Refusal.NO_SPACE, f"{needed_bytes} bytes are missing, {free} are free.")
+def check_space(needed_bytes: int, files: int, *, refusal: Refusal = Refusal.NO_SPACE) -> None:
+    """Raises SyncRefused if so many bytes and files do not fit beside the reserve."""
+    room = disk.room()
+    lack = room.lacks(needed_bytes * 11 // 10, files, reserve_bytes=room.reserve_bytes) if files else ""
+    if lack:
+        raise refused(refusal, lack)
 
 
-def store_blobs(reader: FrameReader, wanted: Sequence[str], progress: Progress | None = None) -> list[str]:
+def store_blobs(
+    reader: FrameReader,
+    wanted: Sequence[str],
+    progress: Progress | None = None,
+    *,
+    refusal: Refusal = Refusal.NO_SPACE,
+) -> list[str]:
     """Store the blobs as they come, in this order; the ids of those that arrived damaged.
 
     What was complete before an interruption is kept, so the next attempt goes on from there.
@@ -196,7 +200,7 @@ def store_blobs(reader: FrameReader, wanted: Sequence[str], progress: Progress |
         while left:
             _store_batch(stream, left, damaged, progress)
     except blobs.StoreFull as error:
-        raise refused(Refusal.NO_SPACE, str(error)) from error
+        raise refused(refusal, str(error)) from error
     stream.finish()
     return damaged
 
@@ -210,7 +214,7 @@ def _store_batch(stream: BlobReader, left: deque[str], damaged: list[str], progr
                 taken += _store_one(stream, left[0], batch, damaged, progress)
                 count += 1
                 left.popleft()
-        except SyncError:
+        except (SyncError, blobs.StoreFull):
             batch.flush()
             raise
 

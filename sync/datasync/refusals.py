@@ -39,6 +39,10 @@ SENTENCES: dict[Refusal, tuple[str, str]] = {
     Refusal.ROW_TOO_LARGE: ("A row is larger than a data-sync carries.", "Shorten the text on the primary."),
     Refusal.ROW_UNUSABLE: ("The peer sent a row that cannot be stored.", _AGAIN),
     Refusal.NO_SPACE: ("There is not enough disk space for what is missing.", "Free some space on this appliance."),
+    Refusal.NO_SPACE_THERE: (
+        "There is not enough disk space on the primary for what only the backup holds.",
+        "Free some space on the primary; nothing was changed.",
+    ),
     Refusal.DIGEST_MISMATCH: ("What was stored is not what the primary listed.", _AGAIN),
     Refusal.APPEND_ONLY_DIFFERS: (
         "The two appliances do not hold the same logs or recordings yet.",

@@ -33,6 +33,7 @@ class Refusal(StrEnum):
     ROW_TOO_LARGE = "row_too_large"
     ROW_UNUSABLE = "row_unusable"
     NO_SPACE = "no_space"
+    NO_SPACE_THERE = "no_space_there"
     DIGEST_MISMATCH = "digest_mismatch"
     APPEND_ONLY_DIFFERS = "append_only_differs"
     SECRET_UNREADABLE = "secret_unreadable"  # noqa: S105  (a code, not a secret)

@@ -151,8 +151,8 @@ def answer_chosen(message: SettingsChosen, stream: Iterable[bytes | bytearray]) 
     listed = _listed(bytes(body)) if header == CHOSEN else None
     if listed is None:
         raise PeerMisbehaved("chosen settings do not say which files they carry")
-    check_space(sum(listed.values()))
-    damaged = store_blobs(reader, list(listed))
+    check_space(sum(listed.values()), len(listed), refusal=Refusal.NO_SPACE_THERE)
+    damaged = store_blobs(reader, list(listed), refusal=Refusal.NO_SPACE_THERE)
     if damaged:
         raise refused(Refusal.BLOB_CORRUPT, f"{damaged[0]}.")
     changes = _chosen(reader, for_snapshot(message.wrap_id))

@@ -11,7 +11,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from appliances import middleware
+from appliances import disk, middleware
 from appliances.admin.sites import LOGGED_IN_HERE
 from appliances.choices import OperationKind, State
 from appliances.models import Account, BackupSettings, FailoverRelationship, FileStoreFile, Site
@@ -297,7 +297,7 @@ def test_an_upload_larger_than_allowed_is_refused_before_it_is_read(admin_client
 def test_an_upload_that_the_disk_has_no_room_for_is_refused_before_it_is_read(
     admin_client_of_site: Client, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(middleware, "DISK_RESERVE_BYTES", 1 << 60)
+    monkeypatch.setattr(disk, "least_bytes", lambda: 1 << 60)
     answer = admin_client_of_site.post("/login/appliances/filestorefile/add/", {"name": "x" * (2 << 20)})
     assert answer.status_code == 507
     assert b"The disk is full" in answer.content

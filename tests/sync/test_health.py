@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from appliances import disk
 from appliances.choices import State
 from sync import health, journal
 from sync.health import Health
@@ -102,7 +103,7 @@ class TestCollect:
         assert RoleJournal.objects.values().get() == before
 
     def test_a_full_disk_is_not_healthy(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(health, "MIN_FREE_BYTES", 1 << 62)
+        monkeypatch.setattr(disk, "least_bytes", lambda: 1 << 62)
         assert health.collect().message.startswith("The disk is nearly full")
 
     def test_a_data_folder_that_is_gone_is_not_healthy(self, settings, tmp_path: Path):

@@ -270,7 +270,7 @@ def test_it_can_be_switched_off(call: Callable[..., HttpResponse]):
 
 
 def test_a_full_disk_answers_507(call: Callable[..., HttpResponse], session: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("appliances.incoming.uploads.RESERVE_BYTES", 1 << 62)
+    monkeypatch.setattr("appliances.disk.least_bytes", lambda: 1 << 62)
     told(call("PUT", f"recordings/{uuid.uuid4()}?session={session}&name=x", b"x"), 507, "disk_full")
 
 

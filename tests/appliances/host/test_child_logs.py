@@ -73,3 +73,28 @@ def test_a_record_is_readable_on_a_terminal_and_forges_nothing() -> None:
         )
     )
     assert text == '12:00:00 error site1: disk\\u001b[2J full role="primary"'
+
+
+def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path) -> None:
+    from tests.tmpfs import mounted
+
+    with mounted(1, 20) as small:
+        file = child_logs.LogFile(small.folder / "web.log", limit_bytes=100)
+        file.write("before")
+        for number in range(small_files_left(small.folder)):
+            (small.folder / f"file-{number}").touch()
+        for number in range(20):
+            file.write(f"lost {number} {'x' * 20}")
+        for other in small.folder.glob("file-*"):
+            other.unlink()
+        file.write("after")
+        file.close()
+        texts = "".join(path.read_text() for path in small.folder.glob("web.log*"))
+    assert "before" in texts
+    assert "after" in texts
+
+
+def small_files_left(folder: Path) -> int:
+    import os
+
+    return os.statvfs(folder).f_favail

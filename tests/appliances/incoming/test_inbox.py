@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from appliances import blobs
-from appliances.incoming import inbox, uploads
+from appliances import blobs, disk
+from appliances.incoming import inbox
 from appliances.models import Recording, SessionEvent, SupportSession
 
 pytestmark = pytest.mark.django_db
@@ -187,7 +187,7 @@ def test_names_that_are_long_or_odd_are_only_names(folder: Path):
 def test_a_full_disk_leaves_everything_where_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch):
     put(folder, "talk.webm", b"content")
     put(folder, "talk.json", with_recording())
-    monkeypatch.setattr(uploads, "RESERVE_BYTES", 1 << 62)
+    monkeypatch.setattr(disk, "least_bytes", lambda: 1 << 62)
     with pytest.raises(blobs.StoreFull):
         inbox.look()
     assert names(folder) == ["talk.json", "talk.webm"]

@@ -16,7 +16,7 @@ from blake3 import blake3
 from django.conf import settings
 from pytest_django import Settings
 
-from appliances import blobs
+from appliances import blobs, disk
 from appliances.incoming import uploads
 from appliances.incoming.documents import RecordingGiven
 from appliances.models import Recording, Tombstone, Upload
@@ -197,7 +197,9 @@ def test_a_file_that_no_upload_refers_to_goes_after_the_patience():
 
 def test_a_full_disk_is_said_before_anything_is_read(monkeypatch: pytest.MonkeyPatch):
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1, 1, uploads.RESERVE_BYTES + 100))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda _: usage(1, 1, disk.least_bytes() + (settings.BALLAST_MIB << 20) + 100)
+    )
     begin(100)
     with pytest.raises(blobs.StoreFull):
         begin(101)
