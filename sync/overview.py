@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import Any
 
 from django.utils import timezone
-from django.utils.timesince import timesince
 
 from appliances import selectors, shared_ips
 from appliances.choices import ChangeStatus, ProbeOutcome, Role, State, SyncStatus
@@ -32,6 +31,7 @@ from sync.shared_ips import PairedAddress, Told, of_pair
 SILENT_AFTER = dt.timedelta(seconds=10)  # the peer is asked each few seconds; more than this is no hiccup
 CONFLICT_AFTER_POLLS = 2  # one equal answer may be an old one that crossed a role change
 LATE_AFTER_MORE = dt.timedelta(minutes=1)  # than two intervals: one data-sync may be running, one may be waited for
+EXACT_MINUTES = 10  # below that, a duration is told with its seconds
 NOT_DONE = (SyncStatus.FAILED, SyncStatus.REFUSED)
 
 
@@ -326,11 +326,12 @@ def objects(count: int | None) -> str:
 
 
 def ago(span: dt.timedelta) -> str:
-    """A duration as people say it: "8 s", "3 min", "2 h 5 min", "4 days"."""
-    seconds = max(int(span.total_seconds()), 0)
-    if seconds < 60:
+    """A duration as people say it: "8 s", "1 min 54 s", "23 min", "2 h 5 min", "4 days"."""
+    minutes, seconds = divmod(max(int(span.total_seconds()), 0), 60)
+    if minutes < 1:
         return f"{seconds} s"
-    minutes = seconds // 60
+    if minutes < EXACT_MINUTES:
+        return f"{minutes} min {seconds} s" if seconds else f"{minutes} min"
     if minutes < 60:
         return f"{minutes} min"
     hours, rest = divmod(minutes, 60)
@@ -344,8 +345,7 @@ def age_of_data(known: Overview) -> str:
     at = known.last_sync_at
     if at is None:
         return "no data-sync has succeeded yet"
-    age = "just now" if known.now - at < dt.timedelta(minutes=1) else f"{timesince(at, known.now)} ago"
-    return f"{age}, {at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC".replace("\xa0", " ")
+    return f"{ago(known.now - at)} ago, {at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def mismatch(view: PeerView) -> str:

@@ -6,6 +6,7 @@ import ipaddress
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from django.db.models import Max
 from django.utils import timezone
@@ -13,7 +14,7 @@ from django.utils import timezone
 from appliances import selectors, shared_ips
 from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, Role
 from appliances.models import SupportSession
-from sync import history, journal
+from sync import history, journal, overview
 from sync.errors import ChangeRefused, PeerError
 from sync.models import RoleChange
 from sync.peer import messages
@@ -117,12 +118,11 @@ def fix(requested_by: str) -> RoleChange:
     Raises:
         ChangeRefused: nothing was changed, or the peer did not confirm its part; the message says which.
     """
-    it = propose()
-    evidence = {
+    it, known = propose(), overview.now()
+    evidence: dict[str, Any] = {
         "requested_by": requested_by,
         "criterion": it.choice.criterion,
-        "this": str(asdict(it.own)),
-        "peer": str(asdict(it.peer)),
+        "compared": [[known.host_name, asdict(it.own)], [known.peer_name, asdict(it.peer)]],
     }
     state = journal.read()
     parity = state.parity if it.stays_here else 1 - state.parity

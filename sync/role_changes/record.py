@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -144,7 +145,7 @@ def wishes(record: RoleChange) -> dict[str, str]:
     }
 
 
-def deliver_or_refuse(event: e.Event, evidence: dict[str, str] | None = None) -> act.Outcome:
+def deliver_or_refuse(event: e.Event, evidence: dict[str, Any] | None = None) -> act.Outcome:
     try:
         return act.deliver(event, evidence=evidence)
     except UnknownEdge as error:

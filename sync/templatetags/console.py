@@ -113,13 +113,16 @@ def product_build() -> str:
 
 
 @register.filter
-def when(moment: dt.datetime | None) -> SafeString | str:
-    """A moment as "12 s ago", with the exact time as its tooltip."""
+def when(moment: dt.datetime | None, now: dt.datetime | None = None) -> SafeString | str:
+    """A moment as "12 s ago", with the exact time as its tooltip.
+
+    With the `now` of what the page tells, all its ages are of one moment.
+    """
     if moment is None:
         return "never"
     exact = timezone.localtime(moment)
-    span = timezone.now() - moment
-    text = f"{ago(span)} ago" if span >= dt.timedelta() else f"in {ago(-span)}"
+    span = (now or timezone.now()) - moment
+    text = f"{ago(span)} ago" if span > -dt.timedelta(seconds=1) else f"in {ago(-span)}"
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact.strftime("%Y-%m-%d %H:%M:%S %Z"), text
     )

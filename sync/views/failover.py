@@ -18,7 +18,7 @@ from sync.forms import ChangeForm, EstablishForm, suggested_reverse
 from sync.situation import Situation, read
 from sync.versions import choose, shown
 from sync.views import backup_settings as settings_view
-from sync.views import live, steps
+from sync.views import live, steps, told
 from sync.views.common import ESTABLISH, SWITCH_ROLES, console_page, may, tell, to_page, who
 
 
@@ -153,7 +153,8 @@ def fix(request: HttpRequest) -> HttpResponse:
                 "loser": loser.name,
                 "it": it,
                 "proposal": proposal,
-                "rows": steps.evidence(proposal),
+                "names": [box.name for box in both],
+                "rows": told.evidence(proposal),
                 "replaced": _replaced(),
             }
             return render(request, "failover/confirm_fix.html", context)
@@ -200,12 +201,12 @@ def _pair(request: HttpRequest, it: Situation, settings_form: BackupSettingsForm
     context = {
         "title": "Failover",
         **live.parts(request, it),
-        "events": live.latest_events(),
+        "lines": live.latest_lines(),
         "shared_choices": shared_ips.choices(ip_configuration.unique_addresses() or ()),
         "blocker": Blocker.NO_NETWORK_RIGHTS,
         "settings_form": form,
         **settings_view.beside(it, form),
-        "settings_open": settings_form is not None or (it.role == Role.BACKUP and it.headline.tone != "bad"),
+        "settings_open": settings_form is not None,
     }
     return render(request, "failover/page.html", context)
 
@@ -219,7 +220,7 @@ def _set_up(request: HttpRequest, form: EstablishForm, error: EstablishRefused |
         "has_key": selectors.inter_appliance_key() is not None,
         "shared_host_name": selectors.site().host_name,
         "may_establish": may(request, ESTABLISH),
-        "events": live.latest_events(),
+        "lines": live.latest_lines(),
     }
     return render(request, "failover/set_up.html", context)
 

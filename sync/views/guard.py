@@ -39,6 +39,11 @@ class Guard:
         return max(0.0, self.whole - (self.left or 0.0))
 
     @property
+    def against(self) -> list[Condition]:
+        """What speaks against a take-over and does not mend by time alone."""
+        return [condition for condition in self.conditions if condition.mark == "bad"]
+
+    @property
     def kept(self) -> int:
         """How many conditions hold."""
         return sum(condition.mark == "good" for condition in self.conditions)

@@ -21,7 +21,7 @@ from sync import history
 from sync.backup_settings import grades
 from sync.models import StatusEvent, SyncRun
 from sync.situation import Situation, read
-from sync.views import steps
+from sync.views import steps, told
 from sync.views.common import ESTABLISH, SWITCH_ROLES, may
 from sync.views.guard import read_guard
 
@@ -105,7 +105,7 @@ def live(request: HttpRequest) -> HttpResponse:
         return response
     context = parts(request, it)
     context["is_changed"] = before != context["shape"]
-    context["events"] = _events_after(request.GET.get("event", ""))
+    context["lines"] = told.lines(_events_after(request.GET.get("event", "")))
     return render(request, "failover/_poll.html", context)
 
 
@@ -115,9 +115,9 @@ def _events_after(value: str) -> list[StatusEvent]:
     return list(StatusEvent.objects.filter(id__gt=int(value)).order_by("-id")[:HISTORY_LINES])
 
 
-def latest_events() -> list[StatusEvent]:
+def latest_lines() -> list[told.Line]:
     """The newest lines of Status History."""
-    return list(history.latest(HISTORY_LINES))
+    return told.lines(history.latest(HISTORY_LINES))
 
 
 def recent_runs() -> list[SyncRun]:

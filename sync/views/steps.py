@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 
 from appliances.choices import ChangeKind, ChangeStatus, ChangeStep, EstablishStep, OperationKind, Role
 from sync.errors import EstablishRefused
 from sync.models import RoleChange
 from sync.overview import ago
-from sync.role_changes import Proposal
-from sync.rules.conflict import Evidence
-from sync.rules.facts import Head
 from sync.situation import Situation
 
 SYNC_STEPS = (ChangeStep.FIRST_SYNC, ChangeStep.FINAL_SYNC)
@@ -171,42 +167,3 @@ def _who_does(step: ChangeStep, change: RoleChange, it: Situation) -> str:
         ChangeStep.YIELDED: old,
         ChangeStep.PROMOTED: new,
     }[step]
-
-
-EVIDENCE_NAMES = {
-    "holds_shared_ip": "Holds the shared IP: ticked, enabled, present on its interface",
-    "has_site_name": "The site's name leads to it",
-    "initialised": "Has completed a data-sync, or was the first primary",
-    "head": "Version of its settings (term.changes)",
-    "own_term": "Its last term as primary",
-    "clients": "Sessions in progress",
-    "newest_session": "Newest session began",
-    "is_normal_primary": "Normal primary",
-}
-
-
-@dataclass(frozen=True)
-class EvidenceRow:
-    """One line of evidence of Fix This Error; `decides` marks the criterion that separates the two."""
-
-    name: str
-    own: str
-    peer: str
-    decides: bool
-
-
-def evidence(it: Proposal) -> list[EvidenceRow]:
-    """The evidence of both appliances, in the order in which it is looked at."""
-    return [
-        EvidenceRow(words, _plain(name, it.own), _plain(name, it.peer), name == it.choice.criterion)
-        for name, words in EVIDENCE_NAMES.items()
-    ]
-
-
-def _plain(name: str, evidence: Evidence) -> str:
-    value = getattr(evidence, name)
-    if name == "newest_session":
-        return f"{dt.datetime.fromtimestamp(value, dt.UTC):%Y-%m-%d %H:%M:%S} UTC" if value else "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value.term}.{value.seq}" if isinstance(value, Head) else str(value)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,6 +80,16 @@ class Post:
             missing = list((self.expected - Counter(self.subjects)).elements())
             raise AssertionError(f"missing {missing}, arrived {self.subjects}") from None
 
+    def wait_for_either(self, *alternatives: tuple[str, ...]) -> None:
+        """Mails with all subjects of one of these arrive, one of each."""
+
+        def arrived() -> tuple[str, ...] | None:
+            come = Counter(self.subjects) - self.expected
+            return next((subjects for subjects in alternatives if not Counter(subjects) - come), None)
+
+        wait_for("the mails of one of them", lambda: arrived() is not None, 90)
+        self.expected.update(arrived() or ())
+
     def text_of(self, subject: str) -> str:
         """The words of the mail with this subject."""
         [mail] = [mail for mail in self.mailbox.mails if mail["Subject"] == subject]
@@ -93,6 +104,12 @@ def shell(appliance: LiveAppliance, code: str) -> None:
 def wishes(appliance: LiveAppliance, timeout: int = TIMEOUT, **values: object) -> None:
     """Backup settings of this appliance."""
     shell(appliance, SETTINGS.format(timeout=timeout, values=values))
+
+
+def set_test_ips(appliance: LiveAppliance, addresses: str) -> None:
+    """As `wishes`, within milliseconds: a command takes seconds to start."""
+    with closing(sqlite3.connect(appliance.data_dir / "database.sqlite3", timeout=20)) as database, database:
+        database.execute("UPDATE appliances_backupsettings SET connectivity_test_ips = ?", (addresses,))
 
 
 @contextmanager
@@ -207,12 +224,22 @@ def a_primary_that_stands_still(pair: LivePair, post: Post, folder: Path) -> Non
 
 
 def a_backup_that_is_cut_off(pair: LivePair, post: Post, folder: Path) -> None:
-    """Condition 4: neither the primary nor any test IP."""
+    """Condition 4: neither the primary nor any test IP. It takes the place of the silence of the primary.
+
+    Where the test IP answers three seconds later than the primary, that is told instead, and its end.
+    """
     with stopped(pair.site1):
-        wishes(pair.site2, connectivity_test_ips=NOWHERE)
+        post.wait_for("[site2.example.com] The primary localhost does not answer")
+        set_test_ips(pair.site2, NOWHERE)
         post.wait_for("[site2.example.com] Neither the primary localhost nor any test IP answers")
-    wishes(pair.site2, connectivity_test_ips="127.0.0.1")
-    post.wait_for(f"[site2.example.com] {WELL}the primary localhost and a test IP answer")
+    outcome = "SELECT outcome FROM sync_peerview"
+    wait_for("the primary answers", lambda: pair.site2.rows(outcome) == [("answered",)], 60)
+    set_test_ips(pair.site2, "127.0.0.1")
+    no_test_ip = "[site2.example.com] No network connectivity test IP answers"
+    post.wait_for_either(
+        (f"[site2.example.com] {WELL}the primary localhost and a test IP answer",),
+        (no_test_ip, f"[site2.example.com] {WELL}a network connectivity test IP answers"),
+    )
 
 
 def another_build(pair: LivePair, post: Post, folder: Path) -> None:

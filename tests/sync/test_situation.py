@@ -111,7 +111,9 @@ def test_the_first_data_sync_running_is_busy() -> None:
     ("span", "text"),
     [
         (dt.timedelta(seconds=8.9), "8 s"),
-        (dt.timedelta(minutes=3, seconds=5), "3 min"),
+        (dt.timedelta(minutes=1, seconds=54), "1 min 54 s"),
+        (dt.timedelta(minutes=3), "3 min"),
+        (dt.timedelta(minutes=23, seconds=5), "23 min"),
         (dt.timedelta(hours=2, minutes=5), "2 h 5 min"),
         (dt.timedelta(days=4), "4 days"),
         (dt.timedelta(seconds=-5), "0 s"),

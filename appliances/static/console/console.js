@@ -37,11 +37,24 @@
     document.documentElement.dataset.role = identity.dataset.role;
     document.getElementById("favicon").href = identity.dataset.favicon;
     document.title = document.title.replace(/ · [^·]*$/, " · " + identity.dataset.titleTail);
-    const settings = document.getElementById("backup-settings");
-    if (settings && identity.dataset.role === "backup") settings.open = true;
   }
   document.addEventListener("htmx:oobAfterSwap", followRole);
   document.addEventListener("htmx:afterSettle", followRole);
+
+  // What somebody has unfolded stays so when fresh facts replace it, and what an address names is unfolded.
+  const unfolded = new Set();
+  document.addEventListener("toggle", function (event) {
+    if (event.target.matches("details[data-stays]")) unfolded[event.target.open ? "add" : "delete"](event.target.id);
+  }, true);
+  document.addEventListener("htmx:afterSwap", function () {
+    document.querySelectorAll("details[data-stays]").forEach(function (part) { part.open = unfolded.has(part.id); });
+  });
+  function unfoldNamed() {
+    const named = document.getElementById(window.location.hash.slice(1));
+    if (named && named.matches("details")) { named.open = true; named.scrollIntoView(); }
+  }
+  window.addEventListener("hashchange", unfoldNamed);
+  unfoldNamed();
 
   // While the appliance does not answer the page says so instead of showing old facts as new.
   function answered(yes) {
