@@ -6,6 +6,7 @@ import contextlib
 import logging
 import smtplib
 import socket
+import ssl
 
 from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend
@@ -123,7 +124,7 @@ def send(subject: str, text: str) -> list[str]:
         is_final = isinstance(error, addresses.AddressRefused)
         raise MailNotSent(f"{server} did not take the mail: {error}", is_final=is_final) from error
     except OSError as error:  # smtplib's errors are OSErrors too
-        raise MailNotSent(f"{server} did not take the mail: {error}", is_final=False) from error
+        raise MailNotSent(f"{server} did not take the mail: {_reason(error)}", is_final=False) from error
     except ValueError as error:  # an address or a header that cannot be written
         raise MailNotSent(f"The mail cannot be written: {error}", is_final=True) from error
     finally:
@@ -131,6 +132,27 @@ def send(subject: str, text: str) -> list[str]:
             connection.close()  # left open when the server refused the log-in
     log.info("mail sent", extra={"server": server, "recipients": len(configuration.recipients)})
     return configuration.recipients
+
+
+def _reason(error: OSError) -> str:
+    """Why the server did not take a mail, for people: its own words where it gave any."""
+    match error:
+        case smtplib.SMTPResponseException():
+            return _answer(error.smtp_code, error.smtp_error)
+        case smtplib.SMTPRecipientsRefused():
+            return "; ".join(f"{receiver}: {_answer(*answer)}" for receiver, answer in error.recipients.items())
+        case ssl.SSLCertVerificationError():
+            return f"certificate verify failed: {error.verify_message}"
+        case ssl.SSLError():
+            return f"no encrypted connection could be made ({error.reason or error}); compare Port and Encryption"
+        case TimeoutError():
+            return f"it timed out: no answer within {SMTP_TIMEOUT_SECONDS:.0f} s"
+    return error.strerror or str(error)
+
+
+def _answer(code: int, words: bytes | str) -> str:
+    text = words.decode(errors="replace") if isinstance(words, bytes) else words
+    return f"it answered {code} {' '.join(text.split())}"
 
 
 def send_test() -> list[str]:

@@ -6,18 +6,21 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.db import transaction
 from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
 
-from appliances import selectors
+from appliances import mail, selectors
 from appliances.admin.base import SingletonAdmin
 from appliances.admin.sites import login_site
 from appliances.admin.typed import ModelForm
 from appliances.host_names import clean_host, clean_host_name
 from appliances.models import ApiConfiguration, EmailConfiguration, Site
 
+TEST = "_test"  # the name of the button that sends a test mail
 PORT_LIMITS = "A port is a whole number from 1 to 65535."
 
 
@@ -113,6 +116,7 @@ class EmailConfigurationAdmin(SingletonAdmin[EmailConfiguration]):
     """E-mail configuration."""
 
     form = EmailForm
+    change_form_template = "admin/email_configuration.html"
     fieldsets = [
         ("Sender", {"fields": ["from_address", "admin_contacts"]}),
         (
@@ -129,6 +133,22 @@ class EmailConfigurationAdmin(SingletonAdmin[EmailConfiguration]):
             (title, {"fields": [name for name in options["fields"] if not str(name).endswith("_password")]})
             for title, options in self.fieldsets or []
         ]
+
+    def response_change(self, request: HttpRequest, obj: EmailConfiguration) -> HttpResponse:
+        """Back to the form; where that was asked for, a test mail is sent first, by what is saved."""
+        response = super().response_change(request, obj)
+        if TEST in request.POST:  # a server may take long: nothing else waits for it once this is committed
+            transaction.on_commit(lambda: self._send_test(request))
+        return response
+
+    def _send_test(self, request: HttpRequest) -> None:
+        try:
+            receivers = " and ".join(mail.send_test())
+        except mail.MailNotSent as error:
+            self.message_user(request, f"The test mail was not sent. {error}", messages.ERROR)
+        else:
+            sentence = f"The mail server took a test mail to {receivers}. Look whether it arrives."
+            self.message_user(request, sentence, messages.SUCCESS)
 
 
 @admin.register(ApiConfiguration, site=login_site)

@@ -28,6 +28,7 @@ def test_times_are_drawn_while_they_are_typed_and_hold_on_both_appliances(browse
         backup.failover()
         page = backup.page
         drawing, settings = page.locator("#drawing"), page.locator("#backup-settings")
+        settings.locator("summary").first.click()
         page.get_by_label("Primary Site Instance Timeout").fill("60")
         expect(drawing).to_contain_text("The primary is gone 15.5 s before")
         page.get_by_text("Times derived from the timeout").click()
@@ -45,6 +46,7 @@ def test_times_are_drawn_while_they_are_typed_and_hold_on_both_appliances(browse
         page.get_by_label("Unit of the limit").select_option("Mbit/s")
         page.get_by_role("button", name="Save backup settings").click()
         expect(backup.messages).to_contain_text("saved")
+        expect(settings.locator("summary").first).to_contain_text("automatic failover after 1 min · 1 test IP")
         expect(page.locator("#test-ip-grades")).to_contain_text("answers", timeout=20_000)
         wait_for("the acknowledgement", lambda: acknowledged(pair.site2) == [60.0, 20.0], 20)
         expect(page.locator("#guard")).to_contain_text("armed", timeout=20_000)

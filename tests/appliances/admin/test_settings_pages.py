@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
 import pytest
 from django.test import Client
 
 from appliances.models import Account, ApiConfiguration, EmailConfiguration, FailoverRelationship, Site
+from tests.appliances import smtp
 
 pytestmark = pytest.mark.django_db
 
 SITE = "/login/appliances/site/1/change/"
 MAIL = "/login/appliances/emailconfiguration/1/change/"
 API = "/login/appliances/apiconfiguration/1/change/"
+
+Callbacks = Callable[..., AbstractContextManager[list[Callable[[], Any]]]]
 
 
 @pytest.fixture
@@ -126,6 +134,34 @@ def test_a_relay_may_be_an_address(administrator: Client):
     for typed, kept in (("10.0.0.25", "10.0.0.25"), ("2001:DB8::25", "2001:db8::25"), ("", "")):
         administrator.post(MAIL, mail(relay_host=typed))
         assert EmailConfiguration.load().relay_host == kept
+
+
+@pytest.mark.django_db(transaction=True)  # it is sent once what was typed is committed
+def test_a_test_mail_is_sent_by_what_was_just_typed(administrator: Client, settings):
+    settings.ALLOW_LOOPBACK_TARGETS = True
+    with smtp.running() as (mailbox, port):
+        typed = mail(relay_host="127.0.0.1", relay_port=str(port), encryption="none", username="", _test="")
+        administrator.post(MAIL, typed)
+    assert [message["Subject"] for message in mailbox.mails] == ["[site1.example.com] Test mail"]
+    shown = administrator.get(MAIL).content.decode()
+    assert "Email configuration saved." in shown
+    assert "The mail server took a test mail to a@example.com." in shown
+
+
+@pytest.mark.django_db(transaction=True)
+def test_why_a_test_mail_was_not_sent_is_told(administrator: Client, settings):
+    settings.ALLOW_LOOPBACK_TARGETS = True
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+    administrator.post(MAIL, mail(relay_host="127.0.0.1", relay_port=port, _test=""))
+    shown = administrator.get(MAIL).content.decode()
+    assert f"The test mail was not sent. 127.0.0.1:{port} did not take the mail: Connection refused" in shown
+
+
+def test_saving_alone_sends_no_mail(administrator: Client, django_capture_on_commit_callbacks: Callbacks):
+    with django_capture_on_commit_callbacks() as callbacks:
+        administrator.post(MAIL, mail())
+    assert callbacks == []
 
 
 def test_the_xml_api_is_switched(administrator: Client):
