@@ -17,6 +17,7 @@ from sync import overview
 from sync.models import RoleChange
 from sync.overview import Overview, Trouble, objects
 from sync.peer import identity
+from sync.rules.takeover import Verdict
 
 FINISHED_CHANGE_SHOWN = dt.timedelta(minutes=2)
 
@@ -200,9 +201,25 @@ def _silent(it: Situation) -> Headline:
     )
     if it.role == Role.PRIMARY:
         return Headline(
-            "bad", f"No backup: {it.peer.name} does not answer", f"This appliance serves; {seen}. {_loss(it)}"
+            "bad", f"No backup: {it.peer.name} does not answer", f"This appliance serves; {seen}. {_only_here(it)}"
         )
-    return Headline("bad", f"{it.peer.name} does not answer", f"This appliance is the backup; {seen}. {_loss(it)}")
+    detail = f"This appliance is the backup; {seen}. {_take_over(it)} {_loss(it)}"
+    return Headline("bad", f"{it.peer.name} does not answer", detail)
+
+
+def _take_over(it: Situation) -> str:
+    """Whether this backup takes over by itself from a primary that is silent."""
+    if not it.backup_settings.enable_automatic_failover:
+        return f"Nobody takes over by itself: if {it.peer.name} is down, press Become Primary."
+    decision = it.view.decision or {}
+    match decision.get("verdict"):
+        case Verdict.COUNT_DOWN.value:
+            return f"It takes over by itself in {decision.get('seconds_left') or 0:.0f} s."
+        case Verdict.HOLD.value:
+            return f"It does not take over by itself now: {decision.get('reason')}"
+        case Verdict.TAKE_OVER.value:
+            return "It is taking over."
+    return ""
 
 
 def _left(it: Situation) -> Headline:
@@ -271,6 +288,12 @@ _WORDS: dict[Trouble, Callable[[Situation], Headline]] = {
 def _sentence(it: Situation, kind: Trouble) -> str:
     problem = it.problem(kind)
     return problem.sentence if problem else ""
+
+
+def _only_here(it: Situation) -> str:
+    if it.lag is None:
+        return "Nothing of its data is on another appliance."
+    return f"What changed in the last {overview.ago(it.lag)} is on this appliance alone."
 
 
 def _loss(it: Situation) -> str:

@@ -63,7 +63,7 @@ def read_guard(it: Situation) -> Guard | None:
         tone, status, detail = "bad", f"takes over in {left:.0f} s", "The primary is silent."
     elif not is_on:
         tone, status = "", "off"
-        detail = "The guard only watches, and Status History says what it would have done."
+        detail = "Nobody takes over by itself. The guard only watches: Status History says what it would have done."
     elif against:
         tone, status, detail = "warn", "would not take over", str(kept.get("reason", ""))
     else:

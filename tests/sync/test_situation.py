@@ -42,6 +42,7 @@ def test_a_silent_peer_is_loud_on_both_sides() -> None:
     pair.paired()
     pair.silent()
     assert (headline().tone, headline().title) == ("bad", "No backup: site2.example.com does not answer")
+    assert "What changed in the last 4 min is on this appliance alone." in headline().detail
 
 
 def test_the_latest_answer_being_old_counts_as_silence() -> None:
@@ -80,6 +81,17 @@ def test_a_failed_data_sync_is_said_with_its_reason() -> None:
     pair.backup()
     pair.sync_run(status=SyncStatus.FAILED, message="The disk is full.")
     assert "The disk is full." in headline().detail
+
+
+def test_a_backup_says_whether_it_takes_over_from_a_silent_primary() -> None:
+    pair.backup()
+    pair.silent()
+    assert "Nobody takes over by itself: if site2.example.com is down, press Become Primary." in headline().detail
+    BackupSettings.objects.update_or_create(defaults={"enable_automatic_failover": True})
+    PeerView.objects.update(decision={"verdict": "count_down", "reason": "It is silent.", "seconds_left": 45.2})
+    assert "It takes over by itself in 45 s." in headline().detail
+    PeerView.objects.update(decision={"verdict": "hold", "reason": "No test IP answers.", "seconds_left": None})
+    assert "It does not take over by itself now: No test IP answers." in headline().detail
 
 
 def test_a_peer_that_refuses_is_bad_but_not_silent() -> None:

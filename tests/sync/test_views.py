@@ -477,7 +477,7 @@ def test_a_guard_that_is_off_only_watches(admin: Client) -> None:
     guarded(**{"automatic failover": True, "silence": True})
     BackupSettings.objects.update(enable_automatic_failover=False)
     shown = text(admin.get(PAGE))
-    assert "Automatic failover off The guard only watches" in shown
+    assert "Automatic failover off Nobody takes over by itself. The guard only watches" in shown
     assert "Not yet: automatic failover no" in shown, "it is off, which is no fault"
 
 

@@ -160,7 +160,7 @@ def test_a_take_over_that_waits_for_others_is_told(world: World) -> None:
 def test_the_first_mail_says_when_it_would_take_over(world: World) -> None:
     silent_for(world, 10)
     [mail] = AlertMail.objects.all()
-    assert mail.subject == "[site1.example.com] The primary site2.example.com does not answer: take-over in 2 min"
+    assert mail.subject == "[site1.example.com] The primary site2.example.com does not answer: take-over in 2 min 50 s"
     text = " ".join(mail.text.split())
     assert "has not answered this backup for 10 s" in text
-    assert "If site2.example.com stays silent, site1.example.com becomes primary in 2 min (3 min after" in text
+    assert "If site2.example.com stays silent, site1.example.com becomes primary in 2 min 50 s (3 min after" in text
