@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from appliances.choices import Severity
 from sync import journal
-from sync.models import AlertEpisode, RoleChange, StatusEvent, SyncRun
+from sync.models import AlertEpisode, RoleChange, ServedSync, StatusEvent, SyncRun
 
 LONGEST = 1000  # characters of a sentence: the column holds no more
 KEEP = 5000  # of each kind; the page shows them paged, older ones are of no use to anybody
@@ -46,8 +46,14 @@ def latest(count: int = 50) -> QuerySet[StatusEvent]:
 def prune() -> int:
     """Forget what lies beyond the newest KEEP lines, data-syncs, role changes and alerts; the number forgotten."""
     forgotten = 0
-    kinds = ((StatusEvent, "-id"), (SyncRun, "-started_at"), (RoleChange, "-requested_at"), (AlertEpisode, "-id"))
+    kinds: tuple[tuple[type[Model], str], ...] = (
+        (StatusEvent, "-id"),
+        (SyncRun, "-started_at"),
+        (ServedSync, "-started_at"),
+        (RoleChange, "-requested_at"),
+        (AlertEpisode, "-id"),
+    )
     for model, newest_first in kinds:
-        beyond = model.objects.order_by(newest_first).values("pk")[KEEP:]
-        forgotten += model.objects.filter(pk__in=list(beyond.values_list("pk", flat=True))).delete()[0]
+        beyond = model._default_manager.order_by(newest_first).values("pk")[KEEP:]
+        forgotten += model._default_manager.filter(pk__in=list(beyond.values_list("pk", flat=True))).delete()[0]
     return forgotten

@@ -170,6 +170,7 @@ class SyncRun(models.Model):
     bytes_done = models.BigIntegerField(default=0)
     rows_sent = models.BigIntegerField("Rows sent to the primary", default=0)
     blobs_sent = models.BigIntegerField("Files sent to the primary", default=0)
+    root = models.CharField("Hash over what both hold", max_length=64, blank=True)
     head_term = models.BigIntegerField(null=True)
     head_seq = models.BigIntegerField(null=True)
     code = models.CharField(max_length=60, blank=True)
@@ -183,6 +184,39 @@ class SyncRun(models.Model):
                 fields=["status"], condition=Q(status=SyncStatus.RUNNING), name="one_running_data_sync"
             )
         ]
+
+    def __str__(self) -> str:
+        return f"{self.get_status_display()} {self.started_at:%Y-%m-%d %H:%M:%S}"
+
+
+class ServedSync(models.Model):
+    """One data-sync that the backup pulled from this primary. `sync.datasync.served` alone writes it.
+
+    Its number and its figures are those of the backup. While it runs, `told` is what the backup was told; at the end,
+    `root` is the hash over what both hold, empty where they do not agree or where nobody compared.
+    """
+
+    FIGURES = ("rows_done", "blobs_done", "bytes_done", "rows_sent", "blobs_sent")
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    snapshot_id = models.CharField(max_length=32, blank=True, db_index=True)
+    trigger = models.CharField(max_length=12, choices=SyncTrigger.choices)
+    status = models.CharField(max_length=10, choices=SyncStatus.choices, default=SyncStatus.RUNNING)
+    started_at = models.DateTimeField("Started", auto_now_add=True)
+    finished_at = models.DateTimeField("Finished", null=True)
+    rows_done = models.BigIntegerField(default=0)
+    blobs_done = models.BigIntegerField(default=0)
+    bytes_done = models.BigIntegerField(default=0)
+    rows_sent = models.BigIntegerField(default=0)
+    blobs_sent = models.BigIntegerField(default=0)
+    root = models.CharField("Hash over what both hold", max_length=64, blank=True)
+    told = models.JSONField(default=dict)
+    code = models.CharField(max_length=60, blank=True)
+    message = models.CharField(max_length=1000, blank=True)
+
+    class Meta:
+        verbose_name = "Served data-sync"
+        ordering = ["-started_at"]
 
     def __str__(self) -> str:
         return f"{self.get_status_display()} {self.started_at:%Y-%m-%d %H:%M:%S}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from sync.datasync import backups, snapshots, tables
 from sync.datasync.refusals import refused
 from sync.datasync.registry import DEPENDENTS, SETTINGS, Dataset
 from sync.datasync.rows import Row, RowCodec, RowSum, sum_of
-from sync.datasync.wrapping import SecretWrap
+from sync.datasync.wrapping import SecretWrap, for_snapshot
 from sync.peer.sync_messages import Manifest
 from sync.rules.diff import TableDigest
 from sync.rules.snapshot import Refusal, may_apply
@@ -107,6 +107,12 @@ def digests(wrap: SecretWrap) -> list[TableDigest]:
 def _digest(codec: RowCodec) -> TableDigest:
     total = sum_of(codec)
     return TableDigest(codec.dataset.label, total.rows, total.digest)
+
+
+def digests_stored(listed: Sequence[TableDigest], moved: Collection[str]) -> list[TableDigest]:
+    """The digests of the settings tables, those that a data-sync `moved` read from the database again."""
+    codecs = {dataset.label: RowCodec(dataset, for_snapshot("")) for dataset in SETTINGS if dataset.label in moved}
+    return [_digest(codecs[table.dataset]) if table.dataset in codecs else table for table in listed]
 
 
 def staged_lines(path: Path) -> Iterator[bytes]:

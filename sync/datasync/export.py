@@ -11,7 +11,7 @@ from django.utils import timezone
 from appliances import blobs, selectors
 from appliances.models import FailoverRelationship
 from sync import crash, journal
-from sync.datasync import blob_frames, frames, marks, snapshots, union
+from sync.datasync import blob_frames, frames, marks, served, snapshots, union
 from sync.datasync.apply import digests
 from sync.datasync.frames import FrameReader, LineCutter, Section
 from sync.datasync.marks import NO_SECRETS
@@ -61,7 +61,9 @@ def begin(message: PullBegin) -> Manifest:
         crash.point("source snapshot written")
     else:
         _stamp()
-    return manifest_of(pair, state, snapshot_id, tables, own_marks, more=not is_all)
+    manifest = manifest_of(pair, state, snapshot_id, tables, own_marks, more=not is_all)
+    served.begun(message, manifest)
+    return manifest
 
 
 def rows(message: PullRows) -> Iterator[bytes | bytearray]:
@@ -116,12 +118,19 @@ def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone
     crash.point("source pushed")
     added = union.merge(wanted, received)
     crash.point("source push durable")
-    return PushDone(rows=added, blobs=len(listed), marks=marks.held())
+    done = PushDone(rows=added, blobs=len(listed), marks=marks.held())
+    served.pushed(message.snapshot_id, done.marks)
+    return done
 
 
 def end(message: PullEnd) -> Done:
-    """The snapshot is given back; a complete data-sync is stamped."""
+    """The snapshot is given back; a complete data-sync is stamped.
+
+    Raises:
+        SyncRefused: the backup calls it complete, and does not hold what it was sent.
+    """
     snapshots.remove(message.snapshot_id)
+    served.ended(message)
     if message.complete:
         _stamp()
     crash.point("source ended")

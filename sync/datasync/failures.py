@@ -8,9 +8,13 @@ import os
 from django.db import DatabaseError, InterfaceError, OperationalError
 
 from appliances import disk
-from sync.errors import NotStored
+from appliances.choices import SyncStatus
+from sync.datasync.refusals import SENTENCES
+from sync.errors import NotStored, SyncError, code_of
+from sync.rules.snapshot import Refusal
 
 DISK_FULL, DISK_ERROR, DATABASE_GONE, NOT_STORED = "disk_full", "disk_error", "database_gone", "not_stored"
+CANCELLED = frozenset({Refusal.OPERATION_GONE.value})
 _KEPT = "The settings are as they were, and what had arrived is kept."
 _SENTENCES = {
     DISK_FULL: (
@@ -38,6 +42,21 @@ def not_stored(error: OSError | DatabaseError | InterfaceError, whose: str = "th
     why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
     said = text.format(whose=whose, why=why[:200])
     return NotStored(said[0].upper() + said[1:], remedy=remedy.format(whose=whose), reason=code)
+
+
+def outcome(error: Exception | None) -> tuple[SyncStatus, str, str]:
+    """How a data-sync ended that ended so: status, code and sentence."""
+    if error is None:
+        return SyncStatus.SUCCESS, "", ""
+    if isinstance(error, OSError | DatabaseError | InterfaceError):
+        error = not_stored(error)
+    if not isinstance(error, SyncError):
+        return SyncStatus.FAILED, "internal_error", f"{type(error).__name__}: {error}"
+    code = code_of(error)
+    if code in CANCELLED:
+        return SyncStatus.CANCELLED, code, str(error)
+    is_refused = code in {refusal.value for refusal in SENTENCES}
+    return SyncStatus.REFUSED if is_refused else SyncStatus.FAILED, code, str(error)
 
 
 def _code(error: Exception) -> str:

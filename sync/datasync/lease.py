@@ -34,6 +34,7 @@ FIGURES = (
     "head_term",
     "head_seq",
     "reflects_at",
+    "root",
 )
 ABANDONED = "The process that ran this data-sync ended before it was complete. The next one goes on from there."
 

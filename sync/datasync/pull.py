@@ -17,18 +17,18 @@ from sync import crash, history, journal
 from sync.datasync import apply, failures, lease, marks, receive, union
 from sync.datasync.lease import LeaseLost, Progress
 from sync.datasync.receive import Received, RowReceiver, Staging
-from sync.datasync.refusals import SENTENCES, refused
+from sync.datasync.refusals import refused
 from sync.datasync.registry import APPEND_ONLY, SETTINGS, TOMBSTONE, by_label
 from sync.datasync.rows import RowCodec
 from sync.datasync.send import send
 from sync.datasync.wrapping import SecretWrap, for_snapshot
-from sync.errors import PeerMisbehaved, SyncError, code_of
-from sync.models import StatusEvent, SyncRun
+from sync.errors import PeerMisbehaved, SyncError
+from sync.models import ServedSync, StatusEvent, SyncRun
 from sync.peer import identity
 from sync.peer.client import PeerClient
 from sync.peer.messages import Done
 from sync.peer.pace import Pace
-from sync.peer.sync_messages import Manifest, PullBegin, PullBlobs, PullEnd, PullRows
+from sync.peer.sync_messages import Manifest, PullBegin, PullBlobs, PullEnd, PullReport, PullRows
 from sync.rules import diff
 from sync.rules.diff import Mark, TableDigest
 from sync.rules.facts import Operation, header_of
@@ -38,9 +38,8 @@ ANSWER_SECONDS = 60.0  # the primary digests its settings and writes a snapshot 
 SWAP_WAIT_SECONDS = 30.0  # an ordinary data-sync notices within a moment that a swap has begun, and ends
 BLOBS_A_CALL = 5000  # ids in one request, which is far below the size limit of a message
 CLOCK_WARNING = dt.timedelta(hours=24)
-REPORTED = ("rows_done", "blobs_done", "bytes_done", "rows_sent", "blobs_sent")
+REPORTED = ServedSync.FIGURES
 RECEIVING = frozenset({SyncStage.ROWS, SyncStage.BLOBS})
-CANCELLED = frozenset({Refusal.OPERATION_GONE.value})
 _GUID = re.compile(r"[0-9a-f]{32}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -76,7 +75,7 @@ def pull_data(
     3. Receive the rows that differ, then the blobs they need that are not here.
     4. Merge append-only rows, batch by batch, the tombstones among them before step 3; send up what the primary lacks.
     5. Replace the settings in one transaction.
-    6. Check that both sides hold the same, and tell the primary.
+    6. Read back what was stored; the primary compares the hash over all of it with its own.
 
     Raises:
         SyncError: the reason is in the run and in Status History; settings are as before, or those of the snapshot.
@@ -136,15 +135,19 @@ class _Pull:
         marks.seal_all()
         manifest, mine = self._begin()
         crash.point("pull manifest")
-        complete = False
+        failure: Exception | None = None
         try:
             self._note(manifest)
             if manifest.snapshot_id:
                 self._transfer(manifest, mine)
-            complete = True
+            else:
+                self._run.root = diff.root(manifest.head, mine, manifest.marks)
+        except Exception as error:
+            failure = error
+            raise
         finally:
             if manifest.snapshot_id:
-                self._end(manifest, complete)
+                self._end(manifest, failure)
         return manifest.more and bool(manifest.snapshot_id)
 
     def clean_up(self) -> None:
@@ -157,6 +160,8 @@ class _Pull:
             header=header_of(journal.read()),
             guid=selectors.this_appliance().guid,
             op_id=self._op_id,
+            run_id=self._run.pk.hex,
+            trigger=self._run.trigger,
             settings=mine,
             marks=marks.held(),
         )
@@ -188,7 +193,9 @@ class _Pull:
         crash.point("pull sent")
         self._progress.stage(SyncStage.APPLYING)
         apply.apply_settings(manifest, received.tables, wrap, self._op_id, self._progress.hold)
-        self._agree(manifest, answered)
+        agreed = self._agree(manifest, answered)
+        stored = apply.digests_stored(manifest.settings, received.tables)
+        self._run.root = diff.root(journal.read().head, stored, agreed)
         crash.point("pull agreed")
 
     def _tombstones(self, manifest: Manifest, wrap: SecretWrap) -> Manifest:
@@ -247,20 +254,27 @@ class _Pull:
             answered += send(self._client, manifest.snapshot_id, wanted, self._progress)
         return answered
 
-    def _agree(self, manifest: Manifest, answered: list[Mark]) -> None:
-        """Raises SyncRefused unless both sides hold the same append-only rows, as far as this data-sync reaches."""
+    def _agree(self, manifest: Manifest, answered: list[Mark]) -> list[Mark]:
+        """The marks of both sides.
+
+        Raises:
+            SyncRefused: the two do not hold the same append-only rows, as far as this data-sync reaches.
+        """
         theirs = {mark.key: mark for mark in manifest.marks} | {mark.key: mark for mark in answered}
         ours = {mark.key: mark for mark in marks.held()}
         differing = [mark.dataset for key, mark in theirs.items() if not _same(ours.get(key), mark)]
         if differing:
             raise refused(Refusal.APPEND_ONLY_DIFFERS, f"In: {', '.join(sorted(set(differing)))}.")
+        return list(theirs.values())
 
-    def _end(self, manifest: Manifest, complete: bool) -> None:
-        message = PullEnd(header=header_of(journal.read()), snapshot_id=manifest.snapshot_id, complete=complete)
+    def _end(self, manifest: Manifest, failure: Exception | None) -> None:
+        status, code, text = failures.outcome(failure)
+        report = PullReport(status.value, code, text, *(getattr(self._run, name) for name in REPORTED))
+        header, root = header_of(journal.read()), "" if failure else self._run.root
         try:
-            self._client.ask(message, Done)
+            self._client.ask(PullEnd(header, manifest.snapshot_id, failure is None, root, report), Done)
         except SyncError:
-            if complete:
+            if failure is None:
                 raise
             log.warning("the primary could not be told of the end", extra={"run": str(self._run.pk)})
 
@@ -338,14 +352,9 @@ def _tell_failed(run: SyncRun, error: SyncError) -> None:
 
 
 def _failed(run: SyncRun, error: SyncError) -> None:
-    code = code_of(error)
-    status = SyncStatus.FAILED
-    if code in CANCELLED:
-        status = SyncStatus.CANCELLED
-    elif code in {refusal.value for refusal in SENTENCES}:
-        status = SyncStatus.REFUSED
+    status, code, text = failures.outcome(error)
     before = SyncRun.objects.exclude(pk=run.pk).exclude(status=SyncStatus.RUNNING).first()
-    lease.end_surely(run, status, code=code, message=str(error))
+    lease.end_surely(run, status, code=code, message=text)
     log.warning("data-sync ended", extra={"run": str(run.pk), "status": status.value, "code": code})
     if before is None or before.code != code or run.trigger != SyncTrigger.INTERVAL:
         history.record(

@@ -48,6 +48,10 @@ SENTENCES: dict[Refusal, tuple[str, str]] = {
         "The two appliances do not hold the same logs or recordings yet.",
         "The settings were synchronised. The next data-sync compares every row of them, and keeps what differs twice.",
     ),
+    Refusal.ROOT_DIFFERS: (
+        "What the backup read back from its database is not what the primary sent.",
+        "The next data-sync compares everything. If this comes back, check the disk and the memory of the backup.",
+    ),
     Refusal.SECRET_UNREADABLE: (
         "A stored password cannot be decrypted.",
         "Restore the appliance's data key, or enter the password again.",

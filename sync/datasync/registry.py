@@ -185,6 +185,7 @@ NODE_LOCAL = {
     "sync.RoleChange": "the operations of this appliance",
     "sync.StatusEvent": "the history of this appliance",
     "sync.SyncRun": "the data-syncs of this appliance",
+    "sync.ServedSync": "the data-syncs that were pulled from this appliance",
     "sync.ConfigurationBackup": "versions of the settings that this appliance held",
     "sync.SealedMark": "how far the append-only rows held here reach",
     "sync.AlertEpisode": "what the mails of this appliance tell of",

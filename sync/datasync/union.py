@@ -69,7 +69,7 @@ def _merge_batch(codec: RowCodec, batch: Sequence[Row], wanted: Wanted) -> int:
             insert(codec, new)
             if codec.dataset.label == TOMBSTONE:
                 tombstones.heed(codec, new)
-            _count(codec, held, new)
+            _count(codec, held, [codec.key(row) for row in new])
             held.reach(wanted.origin, wanted.incarnation, marks.mark_fields(codec, batch[-1])[2])
     except IntegrityError as error:
         raise refused(Refusal.ROW_UNUSABLE, f"{codec.dataset.label}: {error}"[:300]) from error
@@ -111,8 +111,9 @@ def _renamed(codec: RowCodec, row: Row) -> Row:
     return (*row[:place], uuid.uuid5(row[place], codec.digest(row)), *row[place + 1 :])
 
 
-def _count(codec: RowCodec, held: MarkBook, rows: Sequence[Row]) -> None:
-    for row in rows:
+def _count(codec: RowCodec, held: MarkBook, keys: Sequence[Row]) -> None:
+    """Count the rows as the database gives them back: a mark tells of what is stored, not of what was sent."""
+    for row in codec.read(codec.dataset.model._base_manager.filter(pk__in=[key[0] for key in keys])):
         origin, incarnation, _ = marks.mark_fields(codec, row)
         held.add(origin, incarnation, codec.digest_line(row))
 

@@ -24,13 +24,15 @@ from sync.rules.facts import Head, Header
 
 @dataclasses.dataclass(frozen=True)
 class PullBegin(Message):
-    """What the backup holds. `op_id` is the swap that the data-sync belongs to, if any."""
+    """What the backup holds. `op_id` is the swap that the data-sync belongs to, if any; `run_id` is its own number."""
 
     path: ClassVar[str] = "pull-begin"
     may_repeat: ClassVar[bool] = True
     header: Header
     guid: str
     op_id: tuple[int, int] | None
+    run_id: str
+    trigger: str
     settings: list[TableDigest]
     marks: list[Mark]
 
@@ -96,14 +98,30 @@ class PushDone(Message):
 
 
 @dataclasses.dataclass(frozen=True)
+class PullReport(Message):
+    """How a data-sync went on the backup, for the history of the primary; `code` and `message` where it failed."""
+
+    status: str
+    code: str
+    message: str
+    rows_done: int
+    blobs_done: int
+    bytes_done: int
+    rows_sent: int
+    blobs_sent: int
+
+
+@dataclasses.dataclass(frozen=True)
 class PullEnd(Message):
-    """The data-sync has ended; `complete` says that both sides agreed."""
+    """The data-sync has ended. `complete`: everything was read back, and `root` is the hash over what is stored."""
 
     path: ClassVar[str] = "pull-end"
     may_repeat: ClassVar[bool] = True
     header: Header
     snapshot_id: str
     complete: bool
+    root: str
+    report: PullReport
 
 
 @dataclasses.dataclass(frozen=True)

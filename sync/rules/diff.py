@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+
+from blake3 import blake3
+
+from sync.rules.facts import Head
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,12 @@ def plan(
         else:
             send.append(Wanted(*key, has, have))
     return Plan(tables, fetch, send)
+
+
+def root(head: Head, settings: Sequence[TableDigest], marks: Sequence[Mark]) -> str:
+    """One hash (64 hex digits) over all that is held: equal on two appliances exactly where all of it is."""
+    held = [astuple(head), [astuple(table) for table in settings], sorted(astuple(mark) for mark in marks)]
+    return blake3(json.dumps(held, separators=(",", ":")).encode()).hexdigest()
 
 
 def differing(my_marks: Sequence[Mark], their_marks: Sequence[Mark]) -> list[tuple[str, str, int]]:

@@ -36,6 +36,7 @@ class Refusal(StrEnum):
     NO_SPACE_THERE = "no_space_there"
     DIGEST_MISMATCH = "digest_mismatch"
     APPEND_ONLY_DIFFERS = "append_only_differs"
+    ROOT_DIFFERS = "root_differs"
     SECRET_UNREADABLE = "secret_unreadable"  # noqa: S105  (a code, not a secret)
 
 
