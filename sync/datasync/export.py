@@ -13,12 +13,11 @@ from appliances.models import FailoverRelationship
 from sync import crash, journal
 from sync.datasync import blob_frames, frames, marks, served, snapshots, union
 from sync.datasync.apply import digests
+from sync.datasync.bulk import Bulk
 from sync.datasync.frames import FrameReader, LineCutter, Section
-from sync.datasync.marks import NO_SECRETS
 from sync.datasync.receive import check_space, note_blob, store_blobs
 from sync.datasync.refusals import refused
 from sync.datasync.registry import APPEND_ONLY, SETTINGS, by_label
-from sync.datasync.rows import Row, RowCodec
 from sync.datasync.wrapping import SecretWrap, for_snapshot
 from sync.errors import PeerMisbehaved
 from sync.peer import identity
@@ -114,7 +113,7 @@ def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone
     damaged = store_blobs(reader, list(listed), refusal=there)
     if damaged:
         raise refused(Refusal.BLOB_CORRUPT, f"{damaged[0]}.")
-    received = _pushed_rows(reader, wanted)
+    received = _pushed_lines(reader, wanted)
     crash.point("source pushed")
     added = union.merge(wanted, received)
     crash.point("source push durable")
@@ -200,8 +199,7 @@ def _row_frames(tables: list[tuple[Section, Iterator[bytes]]], wanted: Iterable[
         yield from frames.of_rows(section, lines)
         crash.point("source serving rows")
     for part in wanted:
-        codec = RowCodec(by_label()[part.dataset], NO_SECRETS)
-        yield from frames.of_rows(Section(*part.key), map(codec.wire_line, marks.rows_in_order(part)))
+        yield from frames.of_rows(Section(*part.key), marks.lines_in_order(part))
 
 
 def _each_blob(wanted: Iterable[str]) -> Iterator[bytes | bytearray]:
@@ -210,11 +208,11 @@ def _each_blob(wanted: Iterable[str]) -> Iterator[bytes | bytearray]:
         crash.point("source serving blobs")
 
 
-def _pushed_rows(reader: FrameReader, wanted: Wanted) -> list[Row]:
+def _pushed_lines(reader: FrameReader, wanted: Wanted) -> list[bytes]:
     """The rows of a push, all of one mark; their blobs are here."""
-    found: list[Row] = []
-    cutter, section = LineCutter(), Section(*wanted.key)
-    codec = RowCodec(by_label()[wanted.dataset], NO_SECRETS)
+    found: list[bytes] = []
+    listed: dict[str, int] = {}
+    cutter, section, bulk = LineCutter(), Section(*wanted.key), Bulk(by_label()[wanted.dataset])
     after = size = 0
     while reader.peek() is not None:
         header, body = reader.take()
@@ -223,19 +221,14 @@ def _pushed_rows(reader: FrameReader, wanted: Wanted) -> list[Row]:
             raise PeerMisbehaved("rows of more than one mark were sent")
         if size > MAX_PUSH_BYTES:
             raise refused(Refusal.ROW_TOO_LARGE)
-        for line in cutter.feed(body):
-            row = codec.parse(line)
-            after = union.check(codec, row, wanted, after)
-            found.append(row)
+        lines = cutter.feed(body)
+        rows = bulk.load(lines)
+        after = union.check(bulk, rows, wanted, after)
+        for row in rows:
+            note_blob(bulk.codec, row, listed)
+        found += lines
     cutter.finish()
-    _blobs_here(codec, found)
-    return found
-
-
-def _blobs_here(codec: RowCodec, found: list[Row]) -> None:
-    listed: dict[str, int] = {}
-    for row in found:
-        note_blob(codec, row, listed)
     absent = [blob_id for blob_id in listed if not blobs.has(blob_id)]
     if absent:
         raise refused(Refusal.BLOB_MISSING, f"{absent[0]}.")
+    return found

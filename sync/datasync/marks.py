@@ -17,14 +17,15 @@ from django.db.models import Max, Model, QuerySet
 from appliances import selectors
 from appliances.models import Appliance
 from sync.datasync import snapshots
+from sync.datasync.bulk import Bulk
 from sync.datasync.registry import APPEND_ONLY, Dataset, by_label
 from sync.datasync.rows import Row, RowCodec, RowSum, column_of
-from sync.datasync.wrapping import SecretWrap
+from sync.datasync.wrapping import NO_SECRETS
 from sync.models import SealedMark
 from sync.rules.diff import Mark, Wanted, next_incarnation
 
 BATCH_ROWS = 1000  # rows a transaction, so that the write lock is held for well under half a second
-NO_SECRETS = SecretWrap(b"", "")  # append-only tables hold none; a test sees to it
+PAGE_ROWS = 5000  # rows read at a time
 
 
 class MarkBook:
@@ -49,7 +50,11 @@ class MarkBook:
 
     def add(self, origin: str, incarnation: int, line: bytes) -> None:
         """Count a row that is held from now on."""
-        self._entry(origin, incarnation)[1].add(line)
+        self.add_all(origin, incarnation, (line,))
+
+    def add_all(self, origin: str, incarnation: int, lines: Sequence[bytes]) -> None:
+        """Count rows that are held from now on."""
+        self._entry(origin, incarnation)[1].add_all(lines)
 
     def remove(self, origin: str, incarnation: int, line: bytes) -> None:
         """Count a row no longer that was held until now."""
@@ -152,10 +157,9 @@ def _seal_batch(dataset: Dataset) -> int:
                 f"{quote('seq')} = %s WHERE {quote(column_of(pk))} = %s",
                 numbered,
             )
-        codec = RowCodec(dataset, NO_SECRETS)
-        for row in codec.read(model._base_manager.filter(pk__in=ids)):
-            marks.add(me.guid, me.incarnation, codec.digest_line(row))
-        marks.reach(me.guid, me.incarnation, first + len(ids) - 1)
+        sealed = Wanted(dataset.label, me.guid, me.incarnation, first - 1, first + len(ids) - 1)
+        marks.add_all(me.guid, me.incarnation, list(lines_in_order(sealed)))
+        marks.reach(me.guid, me.incarnation, sealed.upto)
     return len(ids)
 
 
@@ -173,17 +177,35 @@ def mark_fields(codec: RowCodec, row: Row) -> tuple[str, int, int]:
 
 
 def rows_in_order(wanted: Wanted) -> Iterator[Row]:
-    """The append-only rows that are wanted, in the order of their numbers.
+    """The append-only rows that are wanted, in the order of their numbers."""
+    codec = RowCodec(by_label()[wanted.dataset], NO_SECRETS)
+    return map(codec.parse, lines_in_order(wanted))
+
+
+def lines_in_order(wanted: Wanted) -> Iterator[bytes]:
+    """The lines of the append-only rows that are wanted, in the order of their numbers.
 
     Read page by page: on SQLite no write may happen on a connection while it is in the middle of a result.
     """
-    codec = RowCodec(by_label()[wanted.dataset], NO_SECRETS)
-    held_rows = codec.dataset.model._base_manager.filter(origin=wanted.origin, incarnation=wanted.incarnation)
-    after = wanted.after
-    while page := list(codec.read(held_rows.filter(seq__gt=after, seq__lte=wanted.upto).order_by("seq")[:BATCH_ROWS])):
-        yield from page
-        after = mark_fields(codec, page[-1])[2]
+    after, upto = wanted.after, wanted.upto
+    while page := _page(wanted, "seq > %s AND seq <= %s", (after, upto), PAGE_ROWS):
+        yield from (line for _, line in page)
+        after = page[-1][0]
+        if len(page) < PAGE_ROWS:
+            return
         # A number is taken twice only where two contents of one row, or two histories of one appliance, are kept.
         # Together with the next page, they would make SQLite read all pages from the first one for each of them.
-        read = {codec.key(row) for row in page}
-        yield from (row for row in list(codec.read(held_rows.filter(seq=after))) if codec.key(row) not in read)
+        read = {line for seq, line in page if seq == after}
+        yield from (line for _, line in _page(wanted, "seq = %s", (after,)) if line not in read)
+
+
+def _page(wanted: Wanted, condition: str, values: tuple[int, ...], rows: int | None = None) -> list[tuple[int, bytes]]:
+    """Number and line of the rows with this condition on `seq`, at most so many."""
+    bulk = Bulk(by_label()[wanted.dataset])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT seq, {bulk.expression} FROM {connection.ops.quote_name(bulk.dataset.table)} "  # noqa: S608
+            f"WHERE origin = %s AND incarnation = %s AND {condition} ORDER BY seq" + (f" LIMIT {rows}" if rows else ""),
+            [wanted.origin, wanted.incarnation, *values],
+        )
+        return [(seq, bulk.line(text)) for seq, text in cursor.fetchall()]

@@ -18,8 +18,7 @@ from sync.datasync import apply, failures, lease, marks, receive, union
 from sync.datasync.lease import LeaseLost, Progress
 from sync.datasync.receive import Received, RowReceiver, Staging
 from sync.datasync.refusals import refused
-from sync.datasync.registry import APPEND_ONLY, SETTINGS, TOMBSTONE, by_label
-from sync.datasync.rows import RowCodec
+from sync.datasync.registry import APPEND_ONLY, SETTINGS, TOMBSTONE
 from sync.datasync.send import send
 from sync.datasync.wrapping import SecretWrap, for_snapshot
 from sync.errors import PeerMisbehaved, SyncError
@@ -244,8 +243,7 @@ class _Pull:
 
     def _merge(self, received: Received) -> None:
         for wanted, path in received.append.items():
-            codec = RowCodec(by_label()[wanted.dataset], marks.NO_SECRETS)
-            union.merge(wanted, receive.rows_of(path, codec), self._progress.tick)
+            union.merge(wanted, apply.staged_lines(path), self._progress.tick)
 
     def _send(self, manifest: Manifest, plan: diff.Plan) -> list[Mark]:
         self._progress.stage(SyncStage.SENDING)

@@ -10,20 +10,20 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from uuid import UUID
 
 from django.conf import settings
 
 from appliances import blobs, disk
 from sync.datasync import union
-from sync.datasync.apply import staged_lines
 from sync.datasync.blob_frames import BlobReader
+from sync.datasync.bulk import Bulk
 from sync.datasync.frames import FrameReader, LineCutter, Section, section_of, split
 from sync.datasync.lease import Progress
 from sync.datasync.refusals import refused
 from sync.datasync.registry import by_label
-from sync.datasync.rows import Row, RowCodec
+from sync.datasync.rows import RowCodec
 from sync.datasync.wrapping import SecretWrap
 from sync.errors import PeerMisbehaved, SyncError
 from sync.rules.diff import Plan, Wanted
@@ -121,6 +121,7 @@ class _SectionReader:
     def __init__(self, codec: RowCodec, wanted: Wanted | None, path: Path, found: dict[str, int]) -> None:
         self._codec = codec
         self._wanted = wanted
+        self._bulk = Bulk(codec.dataset) if wanted else None
         self._cutter = LineCutter()
         self._blobs = found
         self._after = 0
@@ -129,12 +130,14 @@ class _SectionReader:
     def feed(self, body: bytes | memoryview) -> int:
         """Take a piece; the number of rows that are complete with it."""
         lines = self._cutter.feed(body)
-        for line in lines:
-            row = self._codec.parse(line)
-            if self._wanted is not None:
-                self._after = union.check(self._codec, row, self._wanted, self._after)
+        if self._bulk is not None and self._wanted is not None:
+            rows: Sequence[Sequence[Any]] = self._bulk.load(lines)
+            self._after = union.check(self._bulk, rows, self._wanted, self._after)
+        else:
+            rows = [self._codec.parse(line) for line in lines]
+        for row in rows:
             note_blob(self._codec, row, self._blobs)
-            self.file.write(line + b"\n")
+        self.file.writelines(line + b"\n" for line in lines)
         return len(lines)
 
     def close(self) -> None:
@@ -143,7 +146,7 @@ class _SectionReader:
         self.file.close()
 
 
-def note_blob(codec: RowCodec, row: Row, found: dict[str, int]) -> None:
+def note_blob(codec: RowCodec, row: Sequence[Any], found: dict[str, int]) -> None:
     """Remember the blob that a row refers to.
 
     Raises:
@@ -158,12 +161,6 @@ def note_blob(codec: RowCodec, row: Row, found: dict[str, int]) -> None:
     if size > blobs.MAX_BLOB_BYTES:
         raise refused(Refusal.BLOB_TOO_LARGE, f"{size} bytes, at most {blobs.MAX_BLOB_BYTES}.")
     found[blob_id] = size
-
-
-def rows_of(path: Path, codec: RowCodec) -> Iterator[Row]:
-    """The staged rows of one section."""
-    for line in staged_lines(path):
-        yield codec.parse(line)
 
 
 def missing(listed: dict[str, int]) -> dict[str, int]:

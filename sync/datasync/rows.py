@@ -15,7 +15,7 @@ import binascii
 import datetime as dt
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from blake3 import blake3
@@ -43,12 +43,12 @@ class RowCodec:
         self._wrap = wrap
         self._fields = dataset.model_fields
         self._labels = dict(dataset.secret_labels)
-        self._kinds = [_kind(field, field.name in self._labels) for field in self._fields]
+        self._kinds = [kind_of(field, field.name in self._labels) for field in self._fields]
         self._key_places = [dataset.fields.index(name) for name in dataset.key]
         permissions = _permission_names() if "permission" in self._kinds else {}
         self._permission_names = permissions
         self._permission_ids = {name: number for number, name in permissions.items()}
-        self._ranges = [_range(field) for field in self._fields]
+        self._ranges = [range_of(field) for field in self._fields]
 
     @property
     def columns(self) -> list[str]:
@@ -174,8 +174,12 @@ class RowSum:
 
     def add(self, line: bytes) -> None:
         """Count one row."""
-        self.rows += 1
-        self._sum = (self._sum + int.from_bytes(blake3(line).digest(), "big")) % self.MODULUS
+        self.add_all((line,))
+
+    def add_all(self, lines: Sequence[bytes]) -> None:
+        """Count these rows."""
+        self.rows += len(lines)
+        self._sum = (self._sum + sum(int.from_bytes(blake3(line).digest(), "big") for line in lines)) % self.MODULUS
 
     def remove(self, line: bytes) -> None:
         """Count one row no longer."""
@@ -201,11 +205,16 @@ def column_of(field: models.Field[Any, Any]) -> str:
     return str(field.column)
 
 
-def _kind(field: models.Field[Any, Any], is_secret: bool) -> str:
+def kind_of(field: models.Field[Any, Any], is_secret: bool) -> str:
+    """What the values of a field are on the wire.
+
+    Raises:
+        TypeError: there is no exact form for them.
+    """
     if is_secret:
         return "secret"
     if field.is_relation:
-        return "permission" if field.related_model is Permission else _kind(field.target_field, False)  # type: ignore[attr-defined]
+        return "permission" if field.related_model is Permission else kind_of(field.target_field, False)  # type: ignore[attr-defined]
     kinds: tuple[tuple[type[models.Field[Any, Any]], str], ...] = (
         (models.UUIDField, "uuid"),
         (models.DateTimeField, "moment"),
@@ -222,7 +231,8 @@ def _kind(field: models.Field[Any, Any], is_secret: bool) -> str:
     raise TypeError(f"{field}: data-sync knows no exact form for {type(field).__name__}")
 
 
-def _range(field: models.Field[Any, Any]) -> tuple[int | None, int | None]:
+def range_of(field: models.Field[Any, Any]) -> tuple[int | None, int | None]:
+    """The smallest and the largest number that a field holds; None where there is no limit."""
     target = field.target_field if field.is_relation else field  # type: ignore[attr-defined]
     if not isinstance(target, models.IntegerField):
         return None, None

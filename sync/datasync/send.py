@@ -8,11 +8,11 @@ from appliances import blobs
 from sync.datasync import blob_frames, frames, marks
 from sync.datasync.frames import Section
 from sync.datasync.lease import Progress
-from sync.datasync.marks import NO_SECRETS
 from sync.datasync.receive import note_blob
 from sync.datasync.refusals import refused
 from sync.datasync.registry import by_label
 from sync.datasync.rows import Row, RowCodec
+from sync.datasync.wrapping import NO_SECRETS
 from sync.peer.client import PeerClient
 from sync.peer.sync_messages import PushAppend, PushDone
 from sync.rules.diff import Mark, Wanted

@@ -5,7 +5,7 @@ Django's own writes would replace some of them (a moment set at creation, for on
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django.core.management.color import no_style
@@ -21,12 +21,23 @@ def insert(codec: RowCodec, rows: Sequence[Row], local: Sequence[Sequence[Any]] 
         return
     kept = local_fields(codec.dataset)
     columns = codec.columns + [column_of(field) for field in kept]
-    quote = connection.ops.quote_name
-    names, places = ", ".join(map(quote, columns)), ", ".join(["%s"] * len(columns))
     defaults = [field.get_db_prep_save(field.get_default(), connection) for field in kept]
-    values = [codec.to_database(row) + (list(local[n]) if local else defaults) for n, row in enumerate(rows)]
-    with connection.cursor() as cursor:
-        cursor.executemany(f"INSERT INTO {quote(codec.dataset.table)} ({names}) VALUES ({places})", values)  # noqa: S608
+    values = (codec.to_database(row) + (list(local[n]) if local else defaults) for n, row in enumerate(rows))
+    insert_values(codec.dataset, columns, values)
+
+
+def insert_values(dataset: Dataset, columns: Sequence[str], values: Iterable[Sequence[Any]]) -> None:
+    """Insert rows of ready parameters for these columns, in the quickest way that the database has."""
+    quote = connection.ops.quote_name
+    table, names = quote(dataset.table), ", ".join(map(quote, columns))
+    with connection.wrap_database_errors, connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as rows:
+                for row in values:
+                    rows.write_row(row)
+        else:
+            places = ", ".join(["%s"] * len(columns))
+            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", list(values))  # noqa: S608
 
 
 def delete(codec: RowCodec, keys: Sequence[Row]) -> None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from django.db import models, transaction
 from django.utils import timezone
 
 from appliances.models import Recording, SessionEvent, SupportSession, Tombstone
 from sync.datasync import marks
-from sync.datasync.marks import NO_SECRETS
-from sync.datasync.registry import by_label
+from sync.datasync.registry import Dataset, by_label
 from sync.datasync.rows import Row, RowCodec
+from sync.datasync.wrapping import NO_SECRETS
 
 BATCH = 50  # tombstones a transaction: each may stand for a long event log
 SESSION = SupportSession._meta.label
@@ -53,6 +54,15 @@ def without_deleted(codec: RowCodec, rows: Sequence[Row]) -> list[Row]:
         gone = deleted(dataset, {row[place] for row in left})
         left = [row for row in left if row[place] not in gone]
     return left
+
+
+def name_any(dataset: Dataset, rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether a tombstone names any of these rows of `bulk.Bulk`."""
+    for named, name in _NAMED_BY.get(dataset.label, ()):
+        place = dataset.fields.index(name)
+        if deleted(named, {uuid.UUID(row[place]) for row in rows}):
+            return True
+    return False
 
 
 def deleted(dataset: str, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:

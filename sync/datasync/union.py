@@ -10,18 +10,19 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from typing import Any
 
-from django.db import IntegrityError
+from django.db import DataError, IntegrityError
 
 from appliances.choices import Severity
 from sync import history
 from sync.datasync import marks, tombstones
-from sync.datasync.marks import NO_SECRETS, MarkBook
+from sync.datasync.bulk import MERGE_ROWS, Bulk, batches
+from sync.datasync.marks import MarkBook
 from sync.datasync.refusals import refused
-from sync.datasync.registry import TOMBSTONE, by_label
+from sync.datasync.registry import MARK_FIELDS, TOMBSTONE, by_label
 from sync.datasync.rows import Row, RowCodec
-from sync.datasync.tables import insert
+from sync.datasync.tables import insert, insert_values
 from sync.models import StatusEvent
 from sync.rules.diff import Wanted
 from sync.rules.snapshot import Refusal
@@ -30,34 +31,54 @@ log = logging.getLogger(__name__)
 NAMED_CONFLICTS = 20  # ids listed in one status event
 
 
-def check(codec: RowCodec, row: Row, wanted: Wanted, after: int) -> int:
-    """The number of a row that was asked for; rows come in the order of their numbers.
+def check(bulk: Bulk, rows: Sequence[Sequence[Any]], wanted: Wanted, after: int) -> int:
+    """The number of the last of these rows, which were asked for; they come in the order of their numbers.
 
     Raises:
         SyncRefused: a row that was not asked for.
     """
-    origin, incarnation, seq = marks.mark_fields(codec, row)
-    if (origin, incarnation) != (wanted.origin, wanted.incarnation) or seq is None:
-        raise refused(Refusal.ROW_UNUSABLE, f"{wanted.dataset}: a row of another origin.")
-    if not max(after, wanted.after + 1) <= seq <= wanted.upto:
-        raise refused(Refusal.ROW_UNUSABLE, f"{wanted.dataset}: row {seq} was not asked for.")
-    return int(seq)
+    origin, incarnation, seq = map(bulk.place, MARK_FIELDS)
+    lowest = max(after, wanted.after + 1)
+    for row in rows:
+        if row[origin] != wanted.origin or row[incarnation] != wanted.incarnation or row[seq] is None:
+            raise refused(Refusal.ROW_UNUSABLE, f"{wanted.dataset}: a row of another origin.")
+        if not lowest <= row[seq] <= wanted.upto:
+            raise refused(Refusal.ROW_UNUSABLE, f"{wanted.dataset}: row {row[seq]} was not asked for.")
+        lowest = row[seq]
+    return int(rows[-1][seq]) if rows else after
 
 
-def merge(wanted: Wanted, rows: Iterable[Row], tick: Callable[[], None] = lambda: None) -> int:
+def merge(wanted: Wanted, lines: Iterable[bytes], tick: Callable[[], None] = lambda: None) -> int:
     """All rows are here and the mark reaches `wanted.upto`; how many were new.
 
     Batch after batch, each for good; `tick` is called between them, outside of any transaction.
     """
-    codec = RowCodec(by_label()[wanted.dataset], NO_SECRETS)
-    source, added = iter(rows), 0
-    at_once = tombstones.BATCH if wanted.dataset == TOMBSTONE else marks.BATCH_ROWS
-    while batch := list(islice(source, at_once)):
-        added += _merge_batch(codec, batch, wanted)
+    bulk, added = Bulk(by_label()[wanted.dataset]), 0
+    is_tombstone = wanted.dataset == TOMBSTONE
+    for batch in batches(lines, tombstones.BATCH if is_tombstone else MERGE_ROWS):
+        rows = bulk.load(batch)
+        if is_tombstone or not _add_new(bulk, batch, rows, wanted):
+            added += _merge_batch(bulk.codec, [bulk.codec.parse(line) for line in batch], wanted)
+        else:
+            added += len(batch)
         tick()
-    with marks.book(codec.dataset) as held:
+    with marks.book(bulk.dataset) as held:
         held.reach(wanted.origin, wanted.incarnation, wanted.upto)
     return added
+
+
+def _add_new(bulk: Bulk, lines: Sequence[bytes], rows: list[list[Any]], wanted: Wanted) -> bool:
+    """Add all rows if none of them is here and none was deleted, as nearly always. False: nothing was done."""
+    try:
+        with marks.book(bulk.dataset) as held:
+            if tombstones.name_any(bulk.dataset, rows):
+                return False
+            insert_values(bulk.dataset, bulk.codec.columns, bulk.to_database(rows))
+            held.add_all(wanted.origin, wanted.incarnation, lines)
+            held.reach(wanted.origin, wanted.incarnation, rows[-1][bulk.place("seq")])
+    except (IntegrityError, DataError):
+        return False
+    return True
 
 
 def _merge_batch(codec: RowCodec, batch: Sequence[Row], wanted: Wanted) -> int:
@@ -71,7 +92,7 @@ def _merge_batch(codec: RowCodec, batch: Sequence[Row], wanted: Wanted) -> int:
                 tombstones.heed(codec, new)
             _count(codec, held, [codec.key(row) for row in new])
             held.reach(wanted.origin, wanted.incarnation, marks.mark_fields(codec, batch[-1])[2])
-    except IntegrityError as error:
+    except (IntegrityError, DataError) as error:
         raise refused(Refusal.ROW_UNUSABLE, f"{codec.dataset.label}: {error}"[:300]) from error
     if conflicts:
         _alarm(codec.dataset.label, conflicts)

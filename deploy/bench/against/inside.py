@@ -26,7 +26,7 @@ from appliances.models import Account, BackupSettings, FileStoreFile, Recording,
 from sync.datasync import marks, pull
 from sync.datasync.registry import APPEND_ONLY, DATASETS, by_label
 from sync.datasync.rows import RowCodec, sum_of
-from sync.datasync.wrapping import for_snapshot
+from sync.datasync.wrapping import NO_SECRETS, for_snapshot
 from sync.models import SealedMark
 from sync.peer.client import PeerClient
 from sync.peer.connection import PinnedConnection
@@ -188,7 +188,7 @@ def add_log(count: int) -> None:
 def add_numbered_log(count: int) -> None:
     """So many log lines that were numbered and counted before, as a site of some years has them."""
     dataset, me = by_label()[SessionEvent._meta.label], selectors.this_appliance()
-    codec = RowCodec(dataset, marks.NO_SECRETS)
+    codec = RowCodec(dataset, NO_SECRETS)
     before = 0
     while before < count:
         add_log(min(BATCH, count - before))

@@ -14,6 +14,7 @@ from appliances.selectors import this_appliance
 from sync.datasync import marks, snapshots
 from sync.datasync.registry import by_label
 from sync.datasync.rows import RowCodec, sum_of
+from sync.datasync.wrapping import NO_SECRETS
 from sync.rules.diff import Mark, Wanted
 from tests.sync.datasync import world
 
@@ -44,7 +45,7 @@ def test_the_mark_holds_count_and_digest_of_what_is_stored() -> None:
     world.event("later, unsealed")
     [mark] = marks.held()
     SessionEvent.objects.filter(seq=None).delete()
-    total = sum_of(RowCodec(by_label()[EVENTS], marks.NO_SECRETS))
+    total = sum_of(RowCodec(by_label()[EVENTS], NO_SECRETS))
     assert (mark.dataset, mark.seq, mark.rows, mark.digest) == (EVENTS, 7, 7, total.digest)
 
 

@@ -227,8 +227,9 @@ def damage(row_id: str, text: str) -> None:
     from sync.datasync import marks
     from sync.datasync.registry import by_label
     from sync.datasync.rows import RowCodec
+    from sync.datasync.wrapping import NO_SECRETS
 
-    codec = RowCodec(by_label()["appliances.SessionEvent"], marks.NO_SECRETS)
+    codec = RowCodec(by_label()["appliances.SessionEvent"], NO_SECRETS)
     rows = SessionEvent.objects.filter(pk=uuid.UUID(row_id))
     with marks.book(codec.dataset) as held:
         for row in codec.read(rows):

@@ -1,0 +1,197 @@
+"""Many rows at once: lines made by the database itself, and lines of the peer checked column by column.
+
+A line is the same to the byte as `RowCodec` makes it. Secrets and permissions need `RowCodec`; every other row takes
+a tenth of the time here. A row is a list of the values of its line: moments and durations are microseconds.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from django.db import connection
+
+from sync.datasync.refusals import refused
+from sync.datasync.registry import Dataset
+from sync.datasync.rows import CHUNK_ROWS, EPOCH, MAX_ROW_BYTES, MICROSECOND, RowCodec, column_of, kind_of, range_of
+from sync.datasync.wrapping import NO_SECRETS
+from sync.rules.snapshot import Refusal
+
+MERGE_ROWS, MERGE_BYTES = 5000, 4 * 1024 * 1024  # lines taken together, so that a transaction is short
+_HEX = re.compile(r"[0-9a-f]*")
+_MOMENTS = (
+    (dt.datetime.min.replace(tzinfo=dt.UTC) - EPOCH) // MICROSECOND,
+    (dt.datetime.max.replace(tzinfo=dt.UTC) - EPOCH) // MICROSECOND,
+)
+_SPANS = dt.timedelta.min // MICROSECOND, dt.timedelta.max // MICROSECOND
+_TYPES = {"moment": int, "span": int, "int": int, "bool": bool, "uuid": str, "str": str}
+# How each database writes a value of a kind as the line has it; None of its characters may need an escape but in str.
+_WRITTEN = {
+    "sqlite": {
+        "moment": "(CAST(strftime('%%s', substr({0}, 1, 19)) AS INTEGER) * 1000000 + "
+        "CAST(substr(substr({0}, 21) || '000000', 1, 6) AS INTEGER))",
+        "span": "{0}",
+        "int": "{0}",
+        "bool": "CASE WHEN {0} THEN 'true' ELSE 'false' END",
+        "uuid": "'\"' || {0} || '\"'",
+        "str": "json_quote({0})",
+    },
+    "postgresql": {
+        "moment": "((extract(epoch FROM {0}) * 1000000)::bigint)::text",
+        "span": "((extract(epoch FROM {0}) * 1000000)::bigint)::text",
+        "int": "{0}::text",
+        "bool": "CASE WHEN {0} THEN 'true' ELSE 'false' END",
+        "uuid": "'\"' || replace({0}::text, '-', '') || '\"'",
+        "str": "to_json({0})::text",
+    },
+}
+
+
+def is_plain(dataset: Dataset) -> bool:
+    """Whether the database can write the lines of this dataset: it has neither secrets nor permissions."""
+    secret = {name for name, _ in dataset.secret_labels}
+    return all(kind_of(field, field.name in secret) in _TYPES for field in dataset.model_fields)
+
+
+class Bulk:
+    """The rows of one dataset, for which `is_plain` holds, as lines."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self._fields = dataset.model_fields
+        self._kinds = [kind_of(field, False) for field in self._fields]
+        self._ranges = [self._range(place) for place in range(len(self._fields))]
+        self.codec = RowCodec(dataset, NO_SECRETS)
+
+    def place(self, name: str) -> int:
+        """Where the field stands in a row."""
+        return self.dataset.fields.index(name)
+
+    # --- from the database ----------------------------------------------------------------------------------------
+
+    def lines(self) -> Iterator[list[bytes]]:
+        """The lines of the whole table, some thousand at a time. Nothing may be written while they are read."""
+        quote = connection.ops.quote_name
+        with connection.chunked_cursor() as cursor:
+            cursor.execute(f"SELECT {self.expression} FROM {quote(self.dataset.table)}", ())  # noqa: S608
+            while found := cursor.fetchmany(CHUNK_ROWS):
+                yield [self.line(text) for (text,) in found]
+
+    @property
+    def expression(self) -> str:
+        """The line as an SQL expression, for a query that has parameters."""
+        quote, written = connection.ops.quote_name, _WRITTEN[connection.vendor]
+        values = []
+        for field, kind in zip(self._fields, self._kinds, strict=True):
+            value = written[kind].format(quote(column_of(field)))
+            values.append(f"coalesce({value}, 'null')" if field.null else f"({value})")
+        return "'[' || " + " || ',' || ".join(values) + " || ']'"
+
+    def line(self, text: str) -> bytes:
+        """The line that the database wrote.
+
+        Raises:
+            SyncRefused: it is too large to travel.
+        """
+        if "\\" in text:  # of several ways to escape a character, ours is that of `json`
+            text = json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+        line = text.encode()
+        if len(line) > MAX_ROW_BYTES:
+            raise refused(Refusal.ROW_TOO_LARGE, f"{self.dataset.label}: a row of {len(line)} bytes.")
+        return line
+
+    # --- from the peer --------------------------------------------------------------------------------------------
+
+    def load(self, lines: Sequence[bytes]) -> list[list[Any]]:
+        """The rows that these lines of the peer stand for, each value exactly of its type.
+
+        Raises:
+            SyncRefused: one of them is no row of this dataset, or is written otherwise than `RowCodec` writes it.
+        """
+        text = b"[" + b",".join(lines) + b"]"
+        try:
+            rows: list[list[Any]] = json.loads(text)
+            self._check(rows, lines)
+            # Written anew they are the same text, and each line begins with its id as only a row can: so each row
+            # is its line, and the hash of the line is the hash of the row.
+            is_same = json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode() == text
+        except (ValueError, TypeError, RecursionError):
+            is_same = False
+        if not is_same:
+            for line in lines:
+                self.codec.parse(line)  # says what is wrong
+            raise refused(Refusal.ROW_UNUSABLE, f"{self.dataset.label}: a row is not written as it has to be.")
+        return rows
+
+    def _check(self, rows: list[list[Any]], lines: Sequence[bytes]) -> None:
+        """Raises ValueError or TypeError."""
+        width = len(self._fields)
+        if len(rows) != len(lines) or not all(type(row) is list and len(row) == width for row in rows):
+            raise ValueError("another number of rows or of values")
+        for place, column in enumerate(zip(*rows, strict=True)):
+            self._check_column(place, column)
+        if not all(line.startswith(b'["%b"' % row[0].encode()) for line, row in zip(lines, rows, strict=True)):
+            raise ValueError("a line is not one row")
+
+    def _check_column(self, place: int, column: Sequence[Any]) -> None:
+        field, kind = self._fields[place], self._kinds[place]
+        values = [value for value in column if value is not None] if field.null else column
+        if not values:
+            return
+        if set(map(type, values)) != {_TYPES[kind]}:
+            raise ValueError(f"{field.name} is of another type")
+        if kind == "uuid" and not (set(map(len, values)) == {32} and _HEX.fullmatch("".join(values))):
+            raise ValueError(f"{field.name} is not a UUID")
+        if kind == "str":
+            self._check_text(field.max_length, values)
+        low, high = self._ranges[place]
+        if (low is not None and min(values) < low) or (high is not None and max(values) > high):
+            raise ValueError(f"{field.name} is out of range")
+
+    @staticmethod
+    def _check_text(max_length: int | None, values: Sequence[str]) -> None:
+        if max_length is not None and max(map(len, values)) > max_length:
+            raise ValueError("a text is too long")
+        if any("\0" in value for value in values):
+            raise ValueError("text with a NUL character")
+
+    def _range(self, place: int) -> tuple[int | None, int | None]:
+        kind = self._kinds[place]
+        return {"moment": _MOMENTS, "span": _SPANS}.get(kind) or range_of(self._fields[place])
+
+    # --- into the database ----------------------------------------------------------------------------------------
+
+    def to_database(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+        """The parameters for an INSERT of these rows, in the order of `RowCodec.columns`."""
+        columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+        for place, kind in enumerate(self._kinds):
+            if kind == "moment":
+                columns[place] = map(_moment, columns[place])
+            elif kind == "span" and connection.vendor == "postgresql":
+                columns[place] = [None if value is None else value * MICROSECOND for value in columns[place]]
+        return zip(*columns, strict=True)
+
+
+def batches(lines: Iterable[bytes], rows: int = MERGE_ROWS) -> Iterator[list[bytes]]:
+    """The lines, as many at a time as are to be taken together."""
+    batch: list[bytes] = []
+    size = 0
+    for line in lines:
+        if batch and (len(batch) >= rows or size + len(line) > MERGE_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(line)
+        size += len(line)
+    if batch:
+        yield batch
+
+
+def _moment(value: int | None) -> str | None:
+    """A moment as SQLite keeps it and PostgreSQL reads it."""
+    if value is None:
+        return None
+    text = str(EPOCH + dt.timedelta(microseconds=value))
+    return text[:-6] if connection.vendor == "sqlite" else text
