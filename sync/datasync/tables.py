@@ -22,22 +22,28 @@ def insert(codec: RowCodec, rows: Sequence[Row], local: Sequence[Sequence[Any]] 
     kept = local_fields(codec.dataset)
     columns = codec.columns + [column_of(field) for field in kept]
     defaults = [field.get_db_prep_save(field.get_default(), connection) for field in kept]
-    values = (codec.to_database(row) + (list(local[n]) if local else defaults) for n, row in enumerate(rows))
-    insert_values(codec.dataset, columns, values)
+    values = [codec.to_database(row) + (list(local[n]) if local else defaults) for n, row in enumerate(rows)]
+    _execute_many(codec.dataset, columns, values)
 
 
-def insert_values(dataset: Dataset, columns: Sequence[str], values: Iterable[Sequence[Any]]) -> None:
-    """Insert rows of ready parameters for these columns, in the quickest way that the database has."""
+def insert_many(dataset: Dataset, columns: Sequence[str], values: Iterable[Sequence[Any]]) -> None:
+    """Insert very many rows of ready parameters for these columns, in the quickest way that the database has."""
+    if connection.vendor != "postgresql":
+        _execute_many(dataset, columns, list(values))
+        return
     quote = connection.ops.quote_name
-    table, names = quote(dataset.table), ", ".join(map(quote, columns))
+    names = ", ".join(map(quote, columns))
     with connection.wrap_database_errors, connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as rows:
-                for row in values:
-                    rows.write_row(row)
-        else:
-            places = ", ".join(["%s"] * len(columns))
-            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", list(values))  # noqa: S608
+        with cursor.copy(f"COPY {quote(dataset.table)} ({names}) FROM STDIN") as rows:
+            for row in values:
+                rows.write_row(row)
+
+
+def _execute_many(dataset: Dataset, columns: Sequence[str], values: Sequence[Sequence[Any]]) -> None:
+    quote = connection.ops.quote_name
+    names, places = ", ".join(map(quote, columns)), ", ".join(["%s"] * len(columns))
+    with connection.cursor() as cursor:
+        cursor.executemany(f"INSERT INTO {quote(dataset.table)} ({names}) VALUES ({places})", values)  # noqa: S608
 
 
 def delete(codec: RowCodec, keys: Sequence[Row]) -> None:

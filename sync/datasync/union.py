@@ -22,7 +22,7 @@ from sync.datasync.marks import MarkBook
 from sync.datasync.refusals import refused
 from sync.datasync.registry import MARK_FIELDS, TOMBSTONE, by_label
 from sync.datasync.rows import Row, RowCodec
-from sync.datasync.tables import insert, insert_values
+from sync.datasync.tables import insert, insert_many
 from sync.models import StatusEvent
 from sync.rules.diff import Wanted
 from sync.rules.snapshot import Refusal
@@ -73,7 +73,7 @@ def _add_new(bulk: Bulk, lines: Sequence[bytes], rows: list[list[Any]], wanted: 
         with marks.book(bulk.dataset) as held:
             if tombstones.name_any(bulk.dataset, rows):
                 return False
-            insert_values(bulk.dataset, bulk.codec.columns, bulk.to_database(rows))
+            insert_many(bulk.dataset, bulk.codec.columns, bulk.to_database(rows))
             held.add_all(wanted.origin, wanted.incarnation, lines)
             held.reach(wanted.origin, wanted.incarnation, rows[-1][bulk.place("seq")])
     except (IntegrityError, DataError):

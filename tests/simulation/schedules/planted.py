@@ -60,6 +60,7 @@ def _replaces_rows() -> None:
         model._base_manager.exclude(pk__in=[key[0] for key in incoming]).delete()
         return real(codec, held, incoming, conflicts)
 
+    put(union, "_add_new", lambda *given: False)  # the quick way, where nothing is looked at
     put(union, "_absent", absent)
 
 

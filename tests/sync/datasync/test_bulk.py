@@ -15,7 +15,7 @@ from sync.datasync import bulk
 from sync.datasync.bulk import Bulk
 from sync.datasync.registry import APPEND_ONLY, SETTINGS, by_label
 from sync.datasync.rows import MAX_ROW_BYTES
-from sync.datasync.tables import insert_values
+from sync.datasync.tables import insert_many
 from sync.errors import SyncRefused
 from tests.sync.datasync import world
 
@@ -66,7 +66,7 @@ def test_the_database_writes_every_line_as_the_codec_does_and_takes_it_back_the_
         assert lines == sorted(map(found.codec.wire_line, found.codec.read()))
         assert len(lines) == len(MOMENTS)
         dataset.model._base_manager.all().delete()
-        insert_values(dataset, found.codec.columns, found.to_database(found.load(lines)))
+        insert_many(dataset, found.codec.columns, found.to_database(found.load(lines)))
         assert sorted(map(found.codec.wire_line, found.codec.read())) == lines
 
 
