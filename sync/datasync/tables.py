@@ -33,10 +33,10 @@ def insert_many(dataset: Dataset, columns: Sequence[str], values: Iterable[Seque
         return
     quote = connection.ops.quote_name
     names = ", ".join(map(quote, columns))
-    with connection.wrap_database_errors, connection.cursor() as cursor:
-        with cursor.copy(f"COPY {quote(dataset.table)} ({names}) FROM STDIN") as rows:
-            for row in values:
-                rows.write_row(row)
+    copy = f"COPY {quote(dataset.table)} ({names}) FROM STDIN"
+    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(copy) as rows:
+        for row in values:
+            rows.write_row(row)
 
 
 def _execute_many(dataset: Dataset, columns: Sequence[str], values: Sequence[Sequence[Any]]) -> None:
