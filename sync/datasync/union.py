@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.db import DataError, IntegrityError
@@ -68,14 +69,22 @@ def merge(wanted: Wanted, lines: Iterable[bytes], tick: Callable[[], None] = lam
 
 
 def _add_new(bulk: Bulk, lines: Sequence[bytes], rows: list[list[Any]], wanted: Wanted) -> bool:
-    """Add all rows if none of them is here and none was deleted, as nearly always. False: nothing was done."""
+    """Add all rows if none of them is here and none was deleted, as nearly always. False: nothing was done.
+
+    What is counted is what the database gives back, and it has to be what was sent.
+    """
+    place = bulk.place("seq")
+    part = replace(wanted, after=rows[0][place] - 1, upto=rows[-1][place])
     try:
         with marks.book(bulk.dataset) as held:
             if tombstones.name_any(bulk.dataset, rows):
                 return False
             insert_many(bulk.dataset, bulk.codec.columns, bulk.to_database(rows))
-            held.add_all(wanted.origin, wanted.incarnation, lines)
-            held.reach(wanted.origin, wanted.incarnation, rows[-1][bulk.place("seq")])
+            stored = list(marks.lines_in_order(part))
+            if sorted(stored) != sorted(lines):
+                raise IntegrityError("other rows have these numbers too")
+            held.add_all(part.origin, part.incarnation, stored)
+            held.reach(part.origin, part.incarnation, part.upto)
     except (IntegrityError, DataError):
         return False
     return True
