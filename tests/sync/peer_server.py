@@ -93,6 +93,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     handler: Handler
     connections = 0
+    daemon_threads = False  # whoever still answers when it is closed is waited for: its test has not ended before
 
     def __init__(self, certificate: Path) -> None:
         super().__init__((ADDRESS, 0), Peer)
@@ -141,7 +142,7 @@ def serving(pem: Path, handler: Handler) -> Iterator[Server]:
 
 def own_key() -> None:
     """This appliance is HERE and holds the key of the pair."""
-    Appliance.objects.update_or_create(pk=1, defaults={"guid": HERE, "host_name": "site1.example.com"})
+    Appliance.objects.create(pk=1, guid=HERE, host_name="site1.example.com")
     InterApplianceKey.objects.create(pk=1, sealed_key=secrets.seal(KEY, KEY_LABEL), key_id=key_id(KEY))
 
 
