@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import fcntl
 import http.client
 import logging
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import IntegrityError, transaction
-from django.utils import timezone
+from django.conf import settings
+from django.db import transaction
 
 from appliances import selectors
 from appliances.choices import EstablishStep, State
@@ -18,7 +19,6 @@ from appliances.models import FailoverRelationship
 from appliances.services.keys import inter_appliance_secret, key_id
 from sync import act, journal
 from sync.errors import EstablishRefused, PeerError, PeerMisbehaved, PeerSilent, PeerUntrusted, SyncError
-from sync.models import Nonce
 from sync.peer import establish_messages as em
 from sync.peer import nonces
 from sync.peer.client import MOUNT, PeerClient
@@ -32,8 +32,7 @@ from sync.rules.events import Establish
 HELLO_SECONDS = 20.0  # the other side connects back meanwhile: twice 3 s to connect and 5 s to answer
 CONFIRM_SECONDS = 8.0
 CONFIRM_TRIES = 2
-LOCK_NAME = "establishing"
-LOCK_LIFE = dt.timedelta(seconds=90)
+LOCK_NAME = "establishing.lock"
 
 REMEDIES = {
     EstablishStep.NAME_LOOKUP: "Check the host name, or enter the IP address.",
@@ -83,19 +82,15 @@ def establish(
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Two establishments at once would each believe to have won."""
-    Nonce.objects.filter(value=LOCK_NAME, expires_at__lt=timezone.now()).delete()
-    try:
-        with transaction.atomic():
-            Nonce.objects.create(value=LOCK_NAME, expires_at=timezone.now() + LOCK_LIFE)
-    except IntegrityError as error:
-        raise EstablishRefused(
-            EstablishStep.STATE, "Somebody else is establishing a relationship right now.", remedy="Wait a minute."
-        ) from error
-    try:
+    """Two establishments at once would each believe to have won. What a process that died held is free at once."""
+    with open(os.open(settings.DATA_DIR / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600), "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EstablishRefused(
+                EstablishStep.STATE, "Somebody else is establishing a relationship right now.", remedy="Wait a minute."
+            ) from error
         yield
-    finally:
-        Nonce.objects.filter(value=LOCK_NAME).delete()
 
 
 def _say_hello(connection: PinnedConnection, key: bytes, entered: Addresses) -> tuple[em.Hello, em.HelloReply]:

@@ -74,6 +74,35 @@ def test_both_are_a_pair_after_establishing(a: Box, b: Box):
     assert state_b[2] == [pair_id, guid_a, a.port, b.port, False, False]
 
 
+DIE_BEFORE_IT_IS_DURABLE_HERE = """
+import os
+from django.db import connections
+from sync import relationship
+from sync.relationship import ask
+connections.close_all()
+child = os.fork()
+if child == 0:
+    ask.act.deliver = lambda *_, **__: os._exit(9)
+    relationship.establish(**{entered!r})
+_, status = os.waitpid(child, 0)
+result = os.waitstatus_to_exitcode(status)
+"""
+
+
+def test_an_establishment_whose_process_died_is_made_anew_at_once(a: Box, b: Box):
+    entered = {
+        "peer_host": b.address,
+        "peer_port": b.port,
+        "reverse_host": a.address,
+        "reverse_port": a.port,
+        "requested_by": "anna",
+    }
+    assert a.run(DIE_BEFORE_IT_IS_DURABLE_HERE.format(entered=entered)) == 9
+    assert [a.state()[0], b.state()[0]] == ["none", "b_idle"]
+    assert "result" in a.establish(b)
+    assert [a.state()[0], b.state()[0]] == ["p_active", "b_idle"]
+
+
 ASK = """
 from sync.peer.client import PeerClient
 from sync.peer.messages import Challenge, ChallengeRequest
