@@ -20,6 +20,8 @@ NODE_LOCAL = (
     "failover:",
     "security:",
     "login:appliances_backupsettings_",
+    "login:appliances_folder_change",
+    "login:appliances_folder_agree",
     "appliance:",
 )
 # Exceptions from the line above: accounts are synchronised, on whichever console they are changed.

@@ -73,6 +73,7 @@ class SyncStage(TextChoices):
     BLOBS = "blobs", "Receiving files"
     SENDING = "sending", "Sending what the primary lacks"
     APPLYING = "applying", "Applying"
+    FOLDERS = "folders", "Copying folders"
     DONE = "done", "Done"
 
 
@@ -81,6 +82,24 @@ class MergeMode(TextChoices):
 
     MIRROR = "mirror", "The primary's copy replaces the backup's"
     UNION = "union", "Both copies are kept"
+
+
+class FolderMode(TextChoices):
+    """How a folder of the administrator's own is brought over."""
+
+    MIRROR = "mirror", "Mirror: the backup's copy becomes like the primary's, with deletions"
+    UNION = "union", "Union: nothing is deleted; what both changed is kept twice"
+
+
+class FolderState(TextChoices):
+    """How the latest data-sync of a folder ended."""
+
+    EQUAL = "equal", "Equal"
+    COPIED = "copied", "Copied"
+    PARTLY = "partly", "Copied in part"
+    HELD = "held", "Deletions wait"
+    NO_PLACE = "no_place", "No path here"
+    FAILED = "failed", "Failed"
 
 
 class ChangeKind(TextChoices):

@@ -25,17 +25,21 @@ def fsync(place: Path) -> None:
 
 def sync_file_system(place: Path) -> None:
     """Bring everything written so far on the file system of `place` to the disk."""
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        sync_descriptor(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_descriptor(descriptor: int) -> None:
+    """Bring everything written so far on the file system that `descriptor` is open on to the disk."""
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
     if syncfs is None:
         os.sync()
-        return
-    descriptor = os.open(place, os.O_RDONLY)
-    try:
-        if syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-    finally:
-        os.close(descriptor)
+    elif syncfs(descriptor) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def reserve(descriptor: int, size_bytes: int) -> None:

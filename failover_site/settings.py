@@ -64,6 +64,13 @@ UPLOAD_PATIENCE_SECONDS = env.int("UPLOAD_PATIENCE_SECONDS", default=24 * 3600)
 INBOX_DIR = Path(env.str("INBOX_DIR", default=str(DATA_DIR / "inbox")))
 INBOX_QUIET_SECONDS = env.int("INBOX_QUIET_SECONDS", default=10)
 
+# --- Folders of the administrator's own ----------------------------------------------------------------------------
+FOLDER_ROOTS = [Path(place) for place in env.list("FOLDER_ROOTS", default=["/srv"])]
+for _root in FOLDER_ROOTS:
+    if not _root.is_absolute() or _root == Path("/"):
+        raise ImproperlyConfigured(f"FOLDER_ROOTS names absolute paths below /, separated by commas: {_root}")
+FOLDER_MANIFESTS = DATA_DIR / "folders"
+
 # Made at the first start of the appliance; a process without one signs nothing that outlives it.
 SECRET_KEY_FILE = SECRETS_DIR / "django.key"
 SECRET_KEY = env.str("SECRET_KEY", default="")

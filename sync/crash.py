@@ -61,6 +61,16 @@ SYNC = (
     "source push durable",
     "source ended",
 )
+# Of the folders, behind them: on the backup, then on the primary.
+FOLDERS = (
+    "folder looked",
+    "folder staged",
+    "folder published",
+    "folder deleting",
+    "folder told",
+    "source looked",
+    "source serving folder",
+)
 
 
 def point(name: str) -> None:
@@ -75,7 +85,7 @@ def names() -> tuple[str, ...]:
     effects = tuple(
         f"effect.{kind.__name__} {when}" for kind in Effect.__subclasses__() for when in ("before", "after")
     )
-    return rows + effects + tuple(f"answer.{message}" for message in ANSWERS) + SYNC
+    return rows + effects + tuple(f"answer.{message}" for message in ANSWERS) + SYNC + FOLDERS
 
 
 @cache

@@ -151,6 +151,7 @@ class SyncRun(models.Model):
     """One data-sync, with its progress while it runs and its figures afterwards.
 
     At most one runs at a time; `owner` (a process) and `heartbeat_boottime` (seconds of CLOCK_BOOTTIME) are its lease.
+    `folders`: how each folder of the administrator's own ended, by name (`sync.peer.sync_messages.FolderOutcome`).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -173,6 +174,7 @@ class SyncRun(models.Model):
     root = models.CharField("Hash over what both hold", max_length=64, blank=True)
     head_term = models.BigIntegerField(null=True)
     head_seq = models.BigIntegerField(null=True)
+    folders = models.JSONField(default=dict)
     code = models.CharField(max_length=60, blank=True)
     message = models.CharField(max_length=1000, blank=True)
 

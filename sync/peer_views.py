@@ -23,6 +23,7 @@ from django.views.decorators.csrf import csrf_exempt
 from appliances.secrets import SecretUnreadable
 from sync import crash, relationship, role_changes, tasks
 from sync.datasync import export, failures
+from sync.datasync.folders import serve
 from sync.errors import EstablishRefused, MessageRefused, PeerMisbehaved, SyncError
 from sync.peer import accept, frames, messages, nonces, signing
 from sync.peer.accept import ClockRefused, Request, Sender
@@ -30,6 +31,10 @@ from sync.peer.establish_messages import KEY_ID_FIELD, MAC_FIELD, CallBack, Conf
 from sync.peer.messages import MAX_MESSAGE_BYTES, Message, Refusal, parse, render
 from sync.peer.signing import JSON_TYPE, STREAM_TYPE
 from sync.peer.sync_messages import (
+    FolderBegin,
+    FolderEnd,
+    FolderEntries,
+    FolderFiles,
     PullBegin,
     PullBlobs,
     PullEnd,
@@ -94,6 +99,10 @@ ENDPOINTS = by_path(
     Endpoint(PullBlobs, export.blob_stream, gives_stream=True),
     Endpoint(PushAppend, export.accept, takes_stream=True),
     Endpoint(PullEnd, export.end),
+    Endpoint(FolderBegin, serve.begin, gives_stream=True),
+    Endpoint(FolderEntries, serve.entries, gives_stream=True),
+    Endpoint(FolderFiles, serve.files, gives_stream=True),
+    Endpoint(FolderEnd, serve.end),
     Endpoint(SettingsAsked, primary.answer_settings, gives_stream=True),
     Endpoint(SettingsChosen, primary.answer_chosen, takes_stream=True),
 )

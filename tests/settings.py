@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 _DATA_DIR = tempfile.mkdtemp(prefix="failover-tests-")
 atexit.register(shutil.rmtree, _DATA_DIR, ignore_errors=True)
@@ -13,6 +14,7 @@ for _name in ("REDIS_URL", "CREDENTIALS_DIRECTORY", "LISTEN", "PUBLIC_HOST_NAME"
 
 from failover_site.settings import *  # noqa: E402, F403  (needs the environment above)
 
+FOLDER_ROOTS = [Path(tempfile.gettempdir()).resolve()]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

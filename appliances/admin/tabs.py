@@ -98,6 +98,8 @@ LOGIN_TABS = (
                 "appliances.view_retentionsettings",
                 NOT_ON_BACKUP,
             ),
+            # On a backup too: each appliance says itself where a folder lies.
+            Tab("Folders", "login:appliances_folder_changelist", "appliances.view_folder"),
             Tab("Support", "login:support"),
         ),
     ),

@@ -4,6 +4,7 @@ from appliances.models.account import Account
 from appliances.models.appliance import Appliance
 from appliances.models.certificate import Certificate
 from appliances.models.file_store import FileStoreFile
+from appliances.models.folder import Folder, FolderPlace
 from appliances.models.network import IPConfig, SharedIP
 from appliances.models.relationship import FailoverRelationship, InterApplianceKey
 from appliances.models.settings import ApiConfiguration, BackupSettings, EmailConfiguration, RetentionSettings
@@ -20,6 +21,8 @@ __all__ = [
     "EmailConfiguration",
     "FailoverRelationship",
     "FileStoreFile",
+    "Folder",
+    "FolderPlace",
     "IPConfig",
     "InterApplianceKey",
     "Recording",

@@ -31,6 +31,7 @@ FIGURES = (
     "bytes_done",
     "rows_sent",
     "blobs_sent",
+    "folders",
     "head_term",
     "head_seq",
     "reflects_at",

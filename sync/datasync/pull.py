@@ -15,6 +15,7 @@ from appliances.choices import OperationKind, Role, Severity, SyncStage, SyncSta
 from appliances.models import BackupSettings
 from sync import crash, history, journal
 from sync.datasync import apply, failures, lease, marks, receive, union
+from sync.datasync.folders.pull import pull_folders
 from sync.datasync.lease import LeaseLost, Progress
 from sync.datasync.receive import Received, RowReceiver, Staging
 from sync.datasync.refusals import refused
@@ -74,7 +75,7 @@ def pull_data(
     3. Receive the rows that differ, then the blobs they need that are not here.
     4. Merge append-only rows, batch by batch, the tombstones among them before step 3; send up what the primary lacks.
     5. Replace the settings in one transaction.
-    6. Read back what was stored; the primary compares the hash over all of it with its own.
+    6. Read back what was stored; the primary compares the hash over all of it with its own. Then copy the folders.
 
     Raises:
         SyncError: the reason is in the run and in Status History; settings are as before, or those of the snapshot.
@@ -127,6 +128,7 @@ class _Pull:
         """See `pull_data`; once more while the primary could not number all its rows in time."""
         while self._round():
             log.info("data-sync goes on", extra={"run": str(self._run.pk), "rows": self._run.rows_done})
+        pull_folders(self._client, self._progress)
 
     def _round(self) -> bool:
         """Whether the primary has more; nobody waits for one that has numbered nothing."""

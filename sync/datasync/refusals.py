@@ -56,6 +56,16 @@ SENTENCES: dict[Refusal, tuple[str, str]] = {
         "A stored password cannot be decrypted.",
         "Restore the appliance's data key, or enter the password again.",
     ),
+    Refusal.FOLDER_UNKNOWN: (
+        "The primary has other settings for this folder by now.",
+        "The next data-sync brings them.",
+    ),
+    Refusal.FOLDER_UNUSABLE: ("The primary cannot use its folder.", "See Management > Folders there."),
+    Refusal.FOLDER_CHANGED: ("The primary has looked at this folder again meanwhile.", _AGAIN),
+    Refusal.FOLDER_NO_SPACE: (
+        "There is not enough disk space for what is missing in the folder.",
+        "Free some space on the disk that it lies on.",
+    ),
 }
 
 

@@ -114,6 +114,7 @@ SETTINGS = (
         MergeMode.MIRROR,
         ("id", "keep_sessions_days", "keep_recordings_days", "max_recordings_gigabytes"),
     ),
+    Dataset("appliances.Folder", MergeMode.MIRROR, ("id", "name", "mode", "include", "exclude", "enabled")),
     Dataset(
         "appliances.FileStoreFile",
         MergeMode.MIRROR,
@@ -176,6 +177,7 @@ NODE_LOCAL = {
     "appliances.BackupSettings": "in force only while this appliance is the backup",
     "appliances.Certificate": "private keys never leave the appliance by data-sync",
     "appliances.FailoverRelationship": "each side describes the other",
+    "appliances.FolderPlace": "where a folder lies on this machine",
     "appliances.IPConfig": "the addresses of this machine",
     "appliances.InterApplianceKey": "entered or generated on each appliance",
     "appliances.Upload": "the bytes of a recording that have arrived at this appliance so far",

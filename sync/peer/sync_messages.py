@@ -6,6 +6,11 @@ pull-blobs  -> frames         files that the backup lacks
 push-append <- frames         append-only rows, with their files, that the primary lacks
 pull-end    -> Done           the snapshot is given back
 
+folder-begin   -> frames       one look at a folder of the administrator's own; its digest, and those of its directories
+folder-entries -> frames       the files of the directories that differ
+folder-files   -> frames       the files that the backup lacks
+folder-end     -> Done         how it ended
+
 Two more compare and mend versions of the settings (`sync.versions`); whoever is not the primary asks them.
 
 settings       -> Manifest, frames   the settings as they are, whatever the role
@@ -158,3 +163,72 @@ class SettingsTaken(Message):
 
     header: Header
     rows: int
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderBegin(Message):
+    """Look at this folder. `rules`: a digest of its mode and patterns; `known`: its digest when the backup last looked.
+
+    If yours is the same, the digests of its directories need not be sent.
+    """
+
+    path: ClassVar[str] = "folder-begin"
+    may_repeat: ClassVar[bool] = True
+    folder: str
+    rules: str
+    known: str
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderEntries(Message):
+    """Send the files of these directories, as they were at the look that gave the digest `root`."""
+
+    path: ClassVar[str] = "folder-entries"
+    may_repeat: ClassVar[bool] = True
+    folder: str
+    root: str
+    directories: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderFiles(Message):
+    """Send all files of these directories, then those named in others."""
+
+    path: ClassVar[str] = "folder-files"
+    may_repeat: ClassVar[bool] = True
+    folder: str
+    root: str
+    directories: list[str]
+    files: list[tuple[str, list[str]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderOutcome:
+    """How the data-sync of one folder ended on the backup, with the figures; `reported` lists some paths with why."""
+
+    state: str
+    message: str = ""
+    files: int = 0
+    size: int = 0
+    restamped: int = 0
+    deleted: int = 0
+    kept_twice: int = 0
+    held: int = 0
+    total_files: int = 0
+    total_size: int = 0
+    seconds: float = 0.0
+    reported_count: int = 0
+    reported: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderEnd(Message):
+    """The folder is done; `complete` says that the backup holds all that the look with the digest `root` found."""
+
+    path: ClassVar[str] = "folder-end"
+    may_repeat: ClassVar[bool] = True
+    header: Header
+    folder: str
+    root: str
+    complete: bool
+    outcome: FolderOutcome

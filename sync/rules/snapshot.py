@@ -39,6 +39,11 @@ class Refusal(StrEnum):
     ROOT_DIFFERS = "root_differs"
     SECRET_UNREADABLE = "secret_unreadable"  # noqa: S105  (a code, not a secret)
 
+    FOLDER_UNKNOWN = "folder_unknown"
+    FOLDER_UNUSABLE = "folder_unusable"
+    FOLDER_CHANGED = "folder_changed"
+    FOLDER_NO_SPACE = "folder_no_space"
+
 
 SOURCE_STATES = frozenset({State.P_ACTIVE, State.P_DRAINING})
 

@@ -1,0 +1,275 @@
+"""The backup's half of the folders, after the settings of a data-sync have been applied. READ `pull_folders` FIRST."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from django.utils import timezone
+
+from appliances import beneath, disk
+from appliances.choices import FolderMode, FolderState, SyncStage
+from appliances.models import Folder, FolderPlace
+from sync import crash, journal
+from sync.datasync.folders import walk
+from sync.datasync.folders.fetch import Fetch, Theirs, read_entries, read_look
+from sync.datasync.folders.plan import Plan, needed_bytes, plan_of, questions
+from sync.datasync.folders.report import Report
+from sync.datasync.folders.serve import LOOKED, patterns_of, rules_digest
+from sync.datasync.folders.store import Manifest, Seen
+from sync.datasync.folders.walk import Tree
+from sync.datasync.folders.write import Writer
+from sync.datasync.lease import Progress
+from sync.datasync.refusals import refused
+from sync.errors import PeerError, SyncRefused, code_of
+from sync.peer.client import PeerClient
+from sync.peer.messages import Done
+from sync.peer.sync_messages import FolderBegin, FolderEnd, FolderEntries, FolderOutcome
+from sync.rules.facts import header_of
+from sync.rules.folders import Entry, needs_agreement
+from sync.rules.snapshot import Refusal
+
+WAIT_SECONDS = 0.2  # between looks at whether the own look has ended
+AGREED = "agreed"
+
+log = logging.getLogger(__name__)
+
+
+def pull_folders(client: PeerClient, progress: Progress) -> None:
+    """Every enabled folder here is like the primary's, as far as its mode wants; the run tells how each ended.
+
+    1. Both look at the same time. Equal digests: done, in one exchange.
+    2. Ask for the files of the directories that differ, and decide what is wanted, deleted or kept twice.
+    3. Receive what is wanted, whole files; each gets its name when it is on the disk.
+    4. Delete what the primary no longer has (mirror), unless it is so much that somebody must agree first.
+
+    What goes wrong with one folder is its outcome; the others and the data-sync go on.
+
+    Raises:
+        SyncRefused: the role changed, or a role change began: nothing more is written.
+    """
+    for folder in Folder.objects.filter(enabled=True).order_by("name"):
+        progress.stage(SyncStage.FOLDERS)
+        began = time.monotonic()
+        try:
+            outcome = _FolderPull(client, progress, folder).run()
+        except (beneath.PlaceUnusable, OSError) as error:
+            outcome = FolderOutcome(FolderState.FAILED, _reason(error))
+        except SyncRefused as error:
+            if error.reason != Refusal.FOLDER_NO_SPACE:
+                raise
+            outcome = FolderOutcome(FolderState.FAILED, str(error)[:500])
+        except PeerError as error:
+            outcome = FolderOutcome(FolderState.FAILED, str(error)[:500])
+            log.warning("folder not copied", extra={"folder": folder.name, "code": code_of(error)})
+        outcome = dataclasses.replace(outcome, seconds=round(time.monotonic() - began, 3))
+        progress.run.folders[folder.name] = said = dataclasses.asdict(outcome)
+        place = {"outcome": said, "outcome_at": timezone.now()}
+        FolderPlace.objects.update_or_create(name=folder.name, defaults=place)
+
+
+class _FolderPull:
+    """The data-sync of one folder."""
+
+    def __init__(self, client: PeerClient, progress: Progress, folder: Folder) -> None:
+        self._client = client
+        self._progress = progress
+        self._folder = folder
+        self._place = FolderPlace.objects.filter(name=folder.name).first() or FolderPlace(name=folder.name)
+        self._patterns = patterns_of(folder)
+        self._is_union = folder.mode == FolderMode.UNION
+        self._report = Report()
+
+    def run(self) -> FolderOutcome:
+        """See `pull_folders`."""
+        if not self._place.path:
+            return FolderOutcome(FolderState.NO_PLACE, "No path is entered on the backup.")
+        with ExitStack() as stack:
+            root = beneath.open_root(self._place.path)
+            stack.callback(os.close, root)
+            manifest = Manifest(self._folder.name, root)
+            stack.callback(manifest.close)
+            theirs, mine = self._look(root, manifest)
+            crash.point("folder looked")
+            if theirs.root == mine.root:
+                return self._equal(manifest, mine)
+            writer = Writer(root, manifest, is_union=self._is_union, report=self._report, check=self._progress.save)
+            stack.callback(writer.close)
+            return self._differing(root, manifest, theirs, mine, writer)
+
+    # --- looking --------------------------------------------------------------------------------------------------
+
+    def _look(self, root: int, manifest: Manifest) -> tuple[Theirs, Tree]:
+        """Both looks, at the same time."""
+        question = FolderBegin(folder=self._folder.name, rules=rules_digest(self._folder), known=manifest.fact(LOOKED))
+        look = walk.LookBeside(root, self._folder.name, self._patterns)
+        try:
+            theirs = self._ask(question)
+            while not look.is_done(WAIT_SECONDS):
+                self._progress.tick()
+            mine = look.result()
+        finally:
+            look.stop()
+        if mine.root != theirs.root and not theirs.directories:  # only what was known is left out
+            theirs = self._ask(dataclasses.replace(question, known=""))
+        return theirs, mine
+
+    def _ask(self, question: FolderBegin) -> Theirs:
+        with self._client.open_stream(question) as frames:
+            return read_look(frames, self._progress.tick)
+
+    def _equal(self, manifest: Manifest, mine: Tree) -> FolderOutcome:
+        before = self._place.outcome
+        reported = [(str(path), str(why)) for path, why in before.get("reported", [])]
+        outcome = FolderOutcome(
+            FolderState.EQUAL,
+            total_files=mine.files,
+            total_size=mine.size,
+            reported=reported,
+            reported_count=before.get("reported_count", 0),
+        )
+        manifest_says = manifest.fact(LOOKED)
+        if self._is_union and manifest.fact(AGREED) != mine.root:
+            manifest.agree()
+            manifest.state(**{AGREED: mine.root})
+            self._tell(mine.root, complete=True, outcome=outcome)
+        if manifest_says != mine.root:
+            manifest.state(**{LOOKED: mine.root})
+        return outcome
+
+    # --- differing ------------------------------------------------------------------------------------------------
+
+    def _differing(self, root: int, manifest: Manifest, theirs: Theirs, mine: Tree, writer: Writer) -> FolderOutcome:
+        for path, why in [
+            *theirs.skipped.items(),
+            *((path, f"{why}, on the backup") for path, why in mine.skipped.items()),
+        ]:
+            self._report.add(path, why)
+        not_followed = self._report.count
+        plan = plan_of(theirs, mine, manifest, self._entries(theirs, mine), is_union=self._is_union)
+        _check_space(root, needed_bytes(plan, theirs), plan.wanted(theirs))
+        deletions = plan.deletions
+        held = 0
+        is_first = not manifest.fact(LOOKED)
+        if needs_agreement(deletions, mine.files, is_first=is_first) and self._place.agreed_deletions < deletions:
+            held = deletions
+        writer.both = plan.both
+        deletes_first = plan.is_in_the_way(theirs, mine)
+        if deletes_first and not held:
+            writer.delete(plan.delete, plan.empty)
+        fetch = Fetch(writer, self._report, self._patterns, mine.skipped, self._received)
+        self._fetch(fetch, plan, theirs)
+        for path, entries in plan.restamp.items():
+            writer.restamp(path, entries)
+        if (deletions or plan.empty) and not held and not deletes_first:
+            writer.delete(plan.delete, plan.empty)
+        writer.set_modes({**plan.modes, **writer.done.modes})
+        writer.finish()
+        complete = self._report.count == not_followed
+        self._agree(manifest, theirs, mine, plan, fetch)
+        outcome = self._outcome(manifest, writer, held, complete)
+        self._tell(theirs.root, complete=complete, outcome=outcome)
+        if deletions and not held and self._place.agreed_deletions:
+            FolderPlace.objects.filter(name=self._folder.name).update(agreed_deletions=0)
+        return outcome
+
+    def _entries(self, theirs: Theirs, mine: Tree) -> Iterator[tuple[str, int, dict[str, Entry]]]:
+        """The primary's files of the directories that are on both sides and differ."""
+        differing = [
+            path
+            for path, (digest, _, _) in theirs.directories.items()
+            if path in mine.directories and mine.directories[path][0] != digest
+        ]
+        for part in questions(differing):
+            message = FolderEntries(folder=self._folder.name, root=theirs.root, directories=part)
+            with self._client.open_stream(message) as frames:
+                for found in read_entries(frames, part):
+                    self._progress.tick()
+                    yield found
+
+    def _fetch(self, fetch: Fetch, plan: Plan, theirs: Theirs) -> None:
+        run = self._progress.run
+        run.blobs_total = run.blobs_done + plan.wanted(theirs)
+        run.bytes_total = run.bytes_done + needed_bytes(plan, theirs)
+        self._progress.save()
+        for message, whole, named in plan.requests(self._folder.name, theirs):
+            with self._client.open_stream(message) as frames:
+                fetch.read(frames, whole, named)
+
+    def _received(self, files: int, size: int) -> None:
+        self._progress.add(blobs=files, size_bytes=size)
+
+    def _agree(self, manifest: Manifest, theirs: Theirs, mine: Tree, plan: Plan, fetch: Fetch) -> None:
+        """From now on a union compares with what both hold."""
+        if not self._is_union:
+            return
+        kept: list[tuple[str, list[Seen]]] = []
+        for path in {*mine.directories, *theirs.directories}:
+            if mine.directories.get(path, ("", 0, 0))[0] == theirs.directories.get(path, ("-", 0, 0))[0]:
+                continue
+            said = plan.said.get(path, {}) | fetch.received.get(path, {})
+            before, files = manifest.agreed(path), []
+            for seen in manifest.files(path):
+                other = said.get(seen.entry.name)
+                if other is not None and other.digest == seen.entry.digest:
+                    files.append(seen)
+                elif seen.entry.name in before:
+                    files.append(seen._replace(entry=seen.entry._replace(digest=before[seen.entry.name])))
+            kept.append((path, files))
+        manifest.agree(kept)
+
+    def _outcome(self, manifest: Manifest, writer: Writer, held: int, complete: bool) -> FolderOutcome:
+        directories = {path: digest.hex() for path, (_, digest) in manifest.seen().items()}
+        manifest.state(**{LOOKED: walk.root_digest(directories.items())})
+        state = FolderState.HELD if held else FolderState.COPIED if complete else FolderState.PARTLY
+        files, size = manifest.totals()
+        done = writer.done
+        return FolderOutcome(
+            state,
+            message=f"{held} deletions wait until somebody agrees to them." if held else "",
+            files=done.files,
+            size=done.size,
+            restamped=done.restamped,
+            deleted=done.deleted,
+            kept_twice=done.kept_twice,
+            held=held,
+            total_files=files,
+            total_size=size,
+            reported_count=self._report.count,
+            reported=self._report.lines,
+        )
+
+    def _tell(self, root: str, *, complete: bool, outcome: FolderOutcome) -> None:
+        message = FolderEnd(
+            header=header_of(journal.read()),
+            folder=self._folder.name,
+            root=root,
+            complete=complete,
+            outcome=outcome,
+        )
+        self._client.ask(message, Done)
+        crash.point("folder told")
+
+
+def _check_space(root: int, needed: int, files: int) -> None:
+    """Raises SyncRefused if so much does not fit on the disk of the folder, which may be a small one of its own."""
+    found = os.fstatvfs(root)
+    room = disk.Room(
+        free_bytes=found.f_bavail * found.f_frsize,
+        total_bytes=found.f_blocks * found.f_frsize,
+        free_files=found.f_favail if found.f_files else None,
+    )
+    if lack := needed and room.lacks(needed, files, reserve_bytes=min(room.reserve_bytes, room.total_bytes // 20)):
+        raise refused(Refusal.FOLDER_NO_SPACE, lack)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        if error.errno in disk.FULL:
+            return "The disk of the folder is full on the backup. What was copied before is whole. Free some space."
+        return f"The backup cannot write to its folder: {error.strerror}."
+    return str(error)[:500]

@@ -1,0 +1,222 @@
+"""A folder of the administrator's own, from a real primary to a real backup."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from appliances.choices import FolderState
+from tests.sync.datasync.folders.conftest import Both, files, write
+
+
+def test_everything_arrives_with_time_and_permissions(both: Both) -> None:
+    write(both.source, a_txt="one", sub__b_txt="two", sub__deep__c_bin=os.urandom(3_000_000), empty_txt="")
+    (both.source / "a.txt").chmod(0o640)
+    (both.source / "nothing in it").mkdir(mode=0o750)
+
+    outcome = both.sync()
+
+    assert outcome.reported == []
+    assert (outcome.state, outcome.files, outcome.total_files) == (FolderState.COPIED, 4, 4)
+    assert both.is_equal()
+    assert (both.target / "nothing in it").stat().st_mode & 0o777 == 0o750
+    assert not (both.target / ".failover-sync").exists()
+    assert both.there("run", "from tests.sync.datasync.folders import world; result = world.outcome()")["files"] == 4
+
+
+def test_when_nothing_changed_one_exchange_is_enough(both: Both) -> None:
+    write(both.source, a_txt="one", sub__b_txt="two")
+    both.sync()
+    both.peer.asked.clear()
+    before = both.peer.frames
+
+    outcome = both.sync()
+
+    assert outcome.state == FolderState.EQUAL
+    assert both.peer.asked == ["pull-begin", "folder-begin"]
+    assert both.peer.frames - before == 1
+
+
+def test_only_what_changed_is_sent(both: Both) -> None:
+    write(both.source, **{f"d{n}__f_txt": f"{n}" for n in range(30)})
+    both.sync()
+    write(both.source, d3__f_txt="changed", d7__g_txt="new")
+
+    outcome = both.sync()
+
+    assert (outcome.files, outcome.state) == (2, FolderState.COPIED)
+    assert both.is_equal()
+
+
+def test_a_mirror_deletes_what_the_primary_no_longer_has(both: Both) -> None:
+    write(both.source, a_txt="one", gone__b_txt="two", gone__c_txt="three")
+    both.sync()
+    (both.source / "gone" / "b.txt").unlink()
+    (both.source / "gone" / "c.txt").unlink()
+    (both.source / "gone").rmdir()
+
+    assert both.sync().deleted == 2
+    assert both.here() == {"a.txt": b"one"}
+    assert not (both.target / "gone").exists()
+
+
+def test_many_deletions_wait_until_somebody_agrees(both: Both) -> None:
+    write(both.source, **{f"f{n}_txt": f"{n}" for n in range(40)})
+    both.sync()
+    for number in range(25):
+        (both.source / f"f{number}.txt").unlink()
+    write(both.source, new_txt="new")
+
+    held = both.sync()
+
+    assert (held.state, held.held, held.deleted) == (FolderState.HELD, 25, 0)
+    assert len(both.here()) == 41
+    both.kept.__class__.objects.filter(name="web").update(agreed_deletions=25)
+    assert (both.sync().deleted, len(both.here())) == (25, 16)
+    assert both.kept.agreed_deletions == 0
+
+
+def test_the_first_data_sync_deletes_nothing_unasked(both: Both) -> None:
+    write(both.source, a_txt="one")
+    write(both.target, of_another_folder_txt="mine")
+    held = both.sync()
+    assert (held.state, held.held) == (FolderState.HELD, 1)
+    assert both.here() == {"a.txt": b"one", "of.another.folder.txt": b"mine"}
+
+
+def test_an_empty_disk_on_the_primary_deletes_nothing_unasked(both: Both) -> None:
+    write(both.source, **{f"f{n}_txt": f"{n}" for n in range(30)})
+    both.sync()
+    for path in both.source.iterdir():
+        path.unlink()
+    assert both.sync().state == FolderState.HELD
+    assert len(both.here()) == 30
+
+
+def test_a_file_becomes_a_directory_and_a_directory_a_file(both: Both) -> None:
+    write(both.source, a__x_txt="one", b="two")
+    both.sync()
+    (both.source / "a" / "x.txt").unlink()
+    (both.source / "a").rmdir()
+    (both.source / "b").unlink()
+    write(both.source, a="file", b__y_txt="deep")
+
+    both.sync()
+
+    assert both.here() == {"a": b"file", "b/y.txt": b"deep"}
+
+
+def test_patterns_hold_on_both_sides(both: Both) -> None:
+    both.rules(exclude="*.tmp\ncache/", include="*.txt\nkeep/**")
+    write(both.source, a_txt="1", a_tmp="2", cache__b_txt="3", keep__c_bin="4", d_bin="5")
+    write(both.target, mine_tmp="stays", cache__own_txt="stays", e_bin="stays")
+
+    both.sync()
+
+    assert both.here() == {
+        "a.txt": b"1",
+        "keep/c.bin": b"4",
+        "mine.tmp": b"stays",
+        "cache/own.txt": b"stays",
+        "e.bin": b"stays",
+    }
+
+
+def test_time_and_permissions_alone_move_no_bytes(both: Both) -> None:
+    write(both.source, a_txt="one")
+    both.sync()
+    os.utime(both.source / "a.txt", ns=(10**18, 10**18))
+    (both.source / "a.txt").chmod(0o600)
+    outcome = both.sync()
+    assert (outcome.files, outcome.restamped) == (0, 1)
+    assert both.is_equal()
+
+
+def test_links_and_special_files_are_reported_and_neither_followed_nor_deleted(both: Both, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("not to be copied")
+    write(both.source, a_txt="one", twice_txt="linked", kept__b_txt="b")
+    both.sync()
+    os.link(both.source / "twice.txt", both.source / "again.txt")
+    (both.source / "link").symlink_to(secret)
+    (both.source / "a.txt").unlink()
+    (both.source / "a.txt").symlink_to(secret)
+    (both.source / "kept" / "b.txt").unlink()
+    (both.source / "kept").rmdir()
+    (both.source / "kept").symlink_to(tmp_path)
+    os.mkfifo(both.source / "pipe")
+    write(both.source, n_txt="new")
+
+    outcome = both.sync()
+
+    assert dict(outcome.reported) == {
+        "again.txt": "hard link",
+        "twice.txt": "hard link",
+        "link": "symlink",
+        "a.txt": "symlink",
+        "kept": "symlink",
+        "pipe": "pipe",
+    }
+    assert both.here() == {"a.txt": b"one", "twice.txt": b"linked", "kept/b.txt": b"b", "n.txt": b"new"}
+
+
+def test_union_deletes_nothing_and_keeps_both_versions(both: Both) -> None:
+    both.rules("union")
+    write(both.source, a_txt="a", both_txt="old", theirs_txt="old", mine_txt="old")
+    write(both.target, own_txt="mine")
+    both.sync()
+    assert files(both.target).keys() == {"a.txt", "both.txt", "theirs.txt", "mine.txt", "own.txt"}
+    (both.source / "a.txt").unlink()
+    write(both.source, both_txt="primary's", theirs_txt="newer")
+    write(both.target, both_txt="backup's", mine_txt="newer here")
+
+    outcome = both.sync()
+
+    kept = next(name for name in both.here() if name.startswith("both.conflict-"))
+    assert both.here() == {
+        "a.txt": b"a",
+        "both.txt": b"primary's",
+        kept: b"backup's",
+        "theirs.txt": b"newer",
+        "mine.txt": b"newer here",
+        "own.txt": b"mine",
+    }
+    assert outcome.kept_twice == 1
+    assert both.sync().kept_twice == 0
+
+
+def test_a_union_goes_the_other_way_after_a_role_change(both: Both) -> None:
+    """The primary has learnt what both held, so what it did not change itself is no conflict there."""
+    from sync.datasync.folders.store import Manifest
+
+    both.rules("union")
+    write(both.source, a_txt="a")
+    both.sync()
+    agreed = both.there(
+        "run",
+        "import os; from sync.datasync.folders.store import Manifest; "
+        f"root = os.open({str(both.source)!r}, os.O_RDONLY); result = Manifest('web', root).agreed('')",
+    )
+    root = os.open(both.target, os.O_RDONLY)
+    try:
+        assert agreed == Manifest("web", root).agreed("")
+        assert set(agreed) == {"a.txt"}
+    finally:
+        os.close(root)
+
+
+def test_without_a_path_on_the_backup_nothing_is_asked(both: Both) -> None:
+    both.kept.__class__.objects.update(path="")
+    assert both.sync().state == FolderState.NO_PLACE
+    assert "folder-begin" not in both.peer.asked
+
+
+def test_a_folder_that_fails_takes_nothing_of_the_data_sync_back(both: Both) -> None:
+    both.there("account", "anna")
+    both.source.rmdir()
+    outcome = both.sync()
+    assert outcome.state == FolderState.FAILED
+    assert "mkdir" in outcome.message
+    from appliances.models import Account
+
+    assert Account.objects.filter(username="anna").exists()
