@@ -18,7 +18,7 @@ from django.http.request import split_domain_port
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
 
-from appliances import access, disk, gate, selectors
+from appliances import access, disk, gate, selectors, settings_lock
 from appliances.gate import Gate
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -170,6 +170,20 @@ class RoleGateMiddleware:
         if request.method in SAFE_METHODS:
             return None
         return _refused_write(request, here)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """What the database refused because the role was lost since `process_view`; None for anything else."""
+        if not settings_lock.is_refused(exception):
+            return None
+        here = gate.read()
+        why = "The two appliances are swapping their roles." if here.operation_running else here.sentence
+        return refuse(
+            request,
+            409,
+            "Settings are changed on the primary",
+            f"The role of this appliance changed while this was being saved. {why} Nothing was changed.",
+            here.primary_url,
+        )
 
 
 def _refused_write(request: HttpRequest, here: Gate) -> HttpResponse | None:

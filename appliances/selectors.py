@@ -15,8 +15,7 @@ def this_appliance() -> Appliance:
 
 def site() -> Site:
     """The site; its row is made with the configured public name at the first call."""
-    row, _ = Site.objects.get_or_create(pk=1, defaults={"host_name": settings.PUBLIC_HOST_NAME})
-    return row
+    return Site.load(host_name=settings.PUBLIC_HOST_NAME)
 
 
 def relationship() -> FailoverRelationship | None:

@@ -28,7 +28,8 @@ class RoleJournal(Singleton):
     """The durable role state of this appliance: `sync.rules.facts.RoleState` as a row.
 
     `head_seq` is moved by database triggers on every change of a synchronised settings table, but on a backup;
-    `settings_writes` on a backup too: it only tells whether there was a change between two moments.
+    `settings_writes` on a backup too: it only tells whether there was a change between two moments. The triggers refuse
+    changes where the state does not allow them, but while `settings_open`: within a data-sync's own transaction.
     `sync.journal` alone reads and writes this row.
     """
 
@@ -39,6 +40,7 @@ class RoleJournal(Singleton):
     head_term = models.BigIntegerField(default=0)
     head_seq = models.BigIntegerField(default=0)
     settings_writes = models.BigIntegerField(default=0)
+    settings_open = models.BooleanField(default=False)
     base_head_term = models.BigIntegerField(default=0)
     base_head_seq = models.BigIntegerField(default=0)
     op_kind = models.CharField(max_length=10, choices=OperationKind.choices, blank=True)

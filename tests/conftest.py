@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.test import TransactionTestCase
 from pytest_django import Settings
 
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
@@ -24,6 +26,20 @@ def own_folders(settings: Settings, tmp_path: Path) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first, so that no processor is left with it alone at the end."""
     items.sort(key=lambda item: (item.get_closest_marker("e2e") is None, item.get_closest_marker("slow") is None))
+
+
+_empty: Any = vars(TransactionTestCase)["_fixture_teardown"]
+
+
+def _empty_whatever_the_role(case: TransactionTestCase) -> None:
+    """The tables are emptied after a test that committed; those of the settings only where nobody has a role."""
+    from sync.models import RoleJournal
+
+    RoleJournal.objects.all().delete()
+    _empty(case)
+
+
+setattr(TransactionTestCase, "_fixture_teardown", _empty_whatever_the_role)  # noqa: B010
 
 
 def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

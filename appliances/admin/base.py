@@ -83,7 +83,7 @@ class SingletonAdmin(SynchronisedAdmin[M]):
         """The row stays."""
         return False
 
-    def the_row(self) -> Model:
+    def the_row(self) -> M:
         """The row, made when it is not there yet."""
         return self.model.load()  # type: ignore[attr-defined, no-any-return]
 
@@ -94,7 +94,9 @@ class SingletonAdmin(SynchronisedAdmin[M]):
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> M | None:
         """The row, whether or not somebody has looked at it before."""
         if object_id == "1":
-            self.the_row()
+            row = self.the_row()
+            if row._state.adding:  # on a backup to which no data-sync has brought it yet
+                return row
         return super().get_object(request, object_id, from_field)
 
     def changeform_view(

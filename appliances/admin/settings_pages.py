@@ -10,7 +10,6 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
-from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 
 from appliances import mail, selectors
@@ -51,7 +50,7 @@ class SiteAdmin(SingletonAdmin[Site]):
 
     form = SiteForm
 
-    def the_row(self) -> Model:
+    def the_row(self) -> Site:
         """The site, with the configured public name at first."""
         return selectors.site()
 

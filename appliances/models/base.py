@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from typing import Self
+from typing import Any, Self
 
-from django.db import models
+from django.db import IntegrityError, models
+
+from appliances import settings_lock
 
 
 class Singleton(models.Model):
@@ -17,9 +19,17 @@ class Singleton(models.Model):
         abstract = True
 
     @classmethod
-    def load(cls) -> Self:
-        """The row, made with its defaults the first time."""
-        row, _ = cls._default_manager.get_or_create(pk=1)
+    def load(cls, **initial: Any) -> Self:
+        """The row, made with its defaults, `initial` before them, the first time.
+
+        Where settings may not be changed, one that is not there comes as it would be made, unsaved.
+        """
+        try:
+            row, _ = cls._default_manager.get_or_create(pk=1, defaults=initial)
+        except IntegrityError as error:
+            if not settings_lock.is_refused(error):
+                raise
+            return cls(pk=1, **initial)
         return row
 
 

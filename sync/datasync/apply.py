@@ -84,7 +84,8 @@ def apply_settings(
                 raise refused(refusal)
             if journal.settings_writes() != plan.settings_writes:  # changed in between: hardly ever on a backup
                 plan = _prepare(staged, wrap)
-            write(plan.codecs, plan.differences)
+            with held.settings_open():
+                write(plan.codecs, plan.differences)
             _verify(manifest, plan)
             held.state = dataclasses.replace(
                 held.state,

@@ -2,22 +2,25 @@
 
 They raise `head_seq` of the role journal in the transaction of the change, so no way of writing (page, bulk update,
 many-to-many, shell) can forget it. Only a real change of a synchronised column counts, so a log-in does not.
-On a backup the head names the snapshot it holds, so there the triggers leave it alone; a change made there all the
-same shows in the digests and is replaced by the next data-sync. `settings_writes` moves on a backup too, so that
-one that is being applied notices such a change.
+On a backup the head names the snapshot it holds, so there the triggers leave it alone.
+
+They also refuse the change where this appliance may not change settings, but within a data-sync's own transaction. Who
+asked the gate and writes a moment later meets the role as it is then: the row of the role journal is written with every
+change, so on either database a change waits for a role change that is being committed, and the other way round.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from appliances import settings_lock
 from appliances.choices import State
 from sync.datasync.registry import SETTINGS, Dataset
 from sync.datasync.rows import column_of
 from sync.models import RoleJournal
-from sync.rules.facts import BACKUP_STATES
+from sync.rules.facts import BACKUP_STATES, WRITABLE_STATES
 
 PREFIX = "settings_head_"
 FUNCTION = "settings_head_moves"
@@ -34,7 +37,9 @@ def install(connection: BaseDatabaseWrapper) -> None:
         if connection.vendor == "postgresql":
             cursor.execute(
                 f"CREATE OR REPLACE FUNCTION {FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS "
-                f"$$ BEGIN {_move(connection)}; RETURN NULL; END $$"
+                f"$$ BEGIN {_move(connection)}; IF EXISTS ({_refusing(connection)}) THEN "
+                f"RAISE EXCEPTION '{settings_lock.REFUSAL}' USING ERRCODE = 'integrity_constraint_violation'; "
+                "END IF; RETURN NULL; END $$"
             )
         for dataset in (dataset for dataset in SETTINGS if dataset.table in tables):
             for statement in make(connection, dataset):
@@ -59,9 +64,22 @@ def remove(connection: BaseDatabaseWrapper) -> None:
                 cursor.execute(f"DROP TRIGGER {quote(name)}{where}")
 
 
+def _listed(states: Collection[State]) -> str:
+    return ", ".join(f"'{state.value}'" for state in sorted(states, key=list(State).index))
+
+
+def _refusing(connection: BaseDatabaseWrapper, what: str = "1") -> str:
+    """A row where settings may not be changed. After `_move`, which holds the row."""
+    quote = connection.ops.quote_name
+    return (
+        f"SELECT {what} FROM {quote(RoleJournal._meta.db_table)} WHERE {quote('id')} = 1 "  # noqa: S608
+        f"AND NOT {quote('settings_open')} AND {quote('state')} NOT IN ({_listed(WRITABLE_STATES)})"
+    )
+
+
 def _move(connection: BaseDatabaseWrapper) -> str:
     quote = connection.ops.quote_name
-    backup = ", ".join(f"'{state.value}'" for state in sorted(BACKUP_STATES, key=list(State).index))
+    backup = _listed(BACKUP_STATES)
     return (
         f"UPDATE {quote(RoleJournal._meta.db_table)} SET {quote('settings_writes')} = {quote('settings_writes')} + 1, "  # noqa: S608
         f"{quote('head_seq')} = {quote('head_seq')} + CASE WHEN {quote('state')} IN ({backup}) THEN 0 ELSE 1 END "
@@ -82,11 +100,12 @@ def _sqlite(connection: BaseDatabaseWrapper, dataset: Dataset) -> Iterator[str]:
         "delete": "AFTER DELETE",
         "update": f"AFTER UPDATE OF {', '.join(columns)}",
     }
+    refuse = f"RAISE(ABORT, '{settings_lock.REFUSAL}')"
     for case, moment in cases.items():
         condition = f"WHEN {changed} " if case == "update" else ""
         yield (
             f"CREATE TRIGGER {quote(f'{PREFIX}{dataset.table}_{case}')} {moment} ON {quote(dataset.table)} "
-            f"FOR EACH ROW {condition}BEGIN {_move(connection)}; END"
+            f"FOR EACH ROW {condition}BEGIN {_move(connection)}; {_refusing(connection, refuse)}; END"
         )
 
 

@@ -82,6 +82,7 @@ class Migration(migrations.Migration):
                 ('head_term', models.BigIntegerField(default=0)),
                 ('head_seq', models.BigIntegerField(default=0)),
                 ('settings_writes', models.BigIntegerField(default=0)),
+                ('settings_open', models.BooleanField(default=False)),
                 ('base_head_term', models.BigIntegerField(default=0)),
                 ('base_head_seq', models.BigIntegerField(default=0)),
                 ('op_kind', models.CharField(blank=True, choices=[('drain', 'Primary has stopped taking changes'), ('offered', 'Backup has accepted the offer'), ('ready', 'Backup is ready to become primary'), ('yielded', 'Old primary has given the role up')], max_length=10)),

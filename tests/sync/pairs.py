@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from appliances.choices import State
 from appliances.models import FailoverRelationship
+from sync import journal
 from sync.models import RoleJournal
 
 
@@ -20,3 +24,10 @@ def establish(state: State, *, peer_port: int = 443) -> None:
         is_founding_primary=True,
     )
     RoleJournal.objects.update_or_create(pk=1, defaults={"state": state})
+
+
+@contextmanager
+def settings_open() -> Iterator[None]:
+    """Inside, settings may be written whatever the role: what came with a data-sync, or is left of another time."""
+    with journal.locked() as held, held.settings_open():
+        yield

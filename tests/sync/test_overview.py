@@ -98,11 +98,12 @@ SITUATIONS: dict[str, Callable[[], None]] = {
 
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_the_page_says_safe_exactly_where_the_command_ends_with_0(name: str, client: Client) -> None:
+    anna = Account.objects.create_superuser("anna", password="x")
     SITUATIONS[name]()
     it = situation.read()
     assert it is not None
     assert (it.headline.tone == "good") == (call("failover_status")[0] == 0) == (not it.problems)
-    client.force_login(Account.objects.create_superuser("anna", password="x"))
+    client.force_login(anna)
     page = client.get("/login/management/failover/").content.decode()
     assert ("Safe: " in page) == (not it.problems)
 

@@ -15,7 +15,7 @@ from sync.errors import MessageRefused, SyncRefused
 from sync.models import RoleChange, RoleJournal
 from sync.peer import messages
 from tests.sync.management.test_commands import call
-from tests.sync.pairs import establish
+from tests.sync.pairs import establish, settings_open
 
 pytestmark = pytest.mark.django_db
 
@@ -46,7 +46,9 @@ def test_sync_now_pressed_on_the_primary_is_refused_with_the_same_words() -> Non
 
 @pytest.mark.usefixtures("backup")
 def test_the_page_shows_it_instead_of_an_error_page(client: Client) -> None:
-    client.force_login(Account.objects.create_superuser("anna", password="x"))
+    with settings_open():
+        anna = Account.objects.create_superuser("anna", password="x")
+    client.force_login(anna)
     answer = client.post("/login/management/failover/sync-now/", follow=True)
     assert answer.status_code == 200
     assert b"broker of the backup does not answer" in answer.content

@@ -125,8 +125,8 @@ def assert_nothing_inline(response: Any) -> None:
 @pytest.mark.parametrize("situation", SITUATIONS)
 @pytest.mark.parametrize("who", ["admin", "operator"])
 def test_every_page_renders_in_every_situation(situation: str, who: str, request: pytest.FixtureRequest) -> None:
-    put(situation)
     client: Client = request.getfixturevalue(who)
+    put(situation)
     for path in (PAGE, "/login/", KEY_PAGE, "/login/my-account/", "/login/nowhere/"):
         response = client.get(path)
         assert response.status_code == (404 if "nowhere" in path else 200), path

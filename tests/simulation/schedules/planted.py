@@ -19,7 +19,7 @@ from appliances import blobs
 from appliances.choices import State
 from appliances.models import BackupSettings
 from sync import gate
-from sync.datasync import apply, union
+from sync.datasync import apply, triggers, union
 from sync.rules import role
 from sync.rules.facts import WRITABLE_STATES, RoleState
 from tests.simulation import faults
@@ -82,8 +82,13 @@ def _skips_the_final_sync() -> None:
     put(drive, "_pull", lambda change, op=None: None if op is not None else real(change))
     _table("the settings are not locked before the final data-sync, and heads are not compared")()
     put(RoleState, "is_writable", property(lambda state: state.state in {*WRITABLE_STATES, State.P_DRAINING}))
+    put(triggers, "WRITABLE_STATES", {*WRITABLE_STATES, State.P_DRAINING})
     real_gate = gate.gate_of
     put(gate, "gate_of", lambda *given, **more: replace(real_gate(*given, **more), operation_running=False))
+
+
+def _asks_for_the_role_once() -> None:
+    put(triggers, "WRITABLE_STATES", set(State))
 
 
 def _changes_what_is_local() -> None:
@@ -126,6 +131,12 @@ BUGS: tuple[Bug, ...] = (
         _skips_the_final_sync,
         ("planned", "change", "surprise change"),
         ("I5", "I3", "G2"),
+    ),
+    Bug(
+        "nobody asks for the role again when a setting is written",
+        _asks_for_the_role_once,
+        ("planned", "press", "change", "surprise swap"),
+        ("G4",),
     ),
     Bug("a data-sync changes what is local", _changes_what_is_local, ("sync", "change"), ("I10",)),
     Bug(

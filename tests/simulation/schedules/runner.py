@@ -65,12 +65,12 @@ class Bench:
         if not options.plain:
             speed.install(self.world)
         Line.start()
-        self.pairs = templates.make(self.world, root)
         self.focus: tuple[str, ...] = ()
-        if options.plant:
+        if options.plant:  # before there is a database: some are planted into its triggers
             bug = planted.named(options.plant)
             bug.plant()
             self.focus = bug.focus
+        self.pairs = templates.make(self.world, root)
 
     def run(self, seed: int, without: tuple[int, ...] | None = None) -> Outcome:
         """One schedule."""

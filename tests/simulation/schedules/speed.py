@@ -107,7 +107,7 @@ def _remember_singletons(world: World) -> None:
     real = Singleton.load.__func__  # type: ignore[attr-defined]
     known: dict[tuple[str, type[models.Model]], tuple[Any, Any]] = {}
 
-    def load(cls: type[Singleton]) -> Any:
+    def load(cls: type[Singleton], /, **initial: Any) -> Any:
         appliance = here()
         sql = f"SELECT * FROM {cls._meta.db_table} WHERE id = 1"
         kept = known.get((appliance.name, cls))
@@ -116,7 +116,7 @@ def _remember_singletons(world: World) -> None:
             world.event()
             if runs == world.runs:
                 return _fresh(kept[1])
-        row = real(cls)
+        row = real(cls, **initial)
         known[appliance.name, cls] = appliance.raw.execute(sql).fetchone(), _fresh(row)
         return row
 

@@ -17,7 +17,7 @@ from sync.models import AlertEpisode, AlertMail
 from tests.appliances import smtp
 from tests.sync import pair
 from tests.sync.alerts.world import World
-from tests.sync.pairs import establish
+from tests.sync.pairs import establish, settings_open
 
 pytestmark = pytest.mark.django_db
 DETAIL = "This appliance: 1.0.0 (build a). site2.example.com: 1.1.0 (build b)."
@@ -137,7 +137,8 @@ def test_what_began_without_configuration_is_told_once_there_is_one_and_not_ende
     assert world.events() == ["backup_off.begun"]
     alerts.flush()
     with smtp.running() as (mailbox, port):
-        configure(port)
+        with settings_open():
+            configure(port)
         assert world.events(60) == ["backup_off.begun"]
         assert world.events(60) == [], "once"
         alerts.flush()

@@ -21,6 +21,7 @@ from sync.errors import NotStored, SyncError
 from sync.models import ConfigurationBackup, RoleJournal, SyncRun
 from tests.fakes import FakePeer
 from tests.sync.datasync import world
+from tests.sync.pairs import settings_open
 
 WRITES = ("INSERT", "UPDATE", "DELETE")
 SETTINGS_TABLES = [f'"{table}"' for table in (*(dataset.table for dataset in SETTINGS), RoleJournal._meta.db_table)]
@@ -73,7 +74,7 @@ def test_whichever_write_fails_the_old_settings_stay_and_the_next_data_sync_comp
                 assert not pull.is_running()
             else:
                 break
-    assert failing.writes == 9  # each statement that a changed table needs, and the head
+    assert failing.writes == 11  # each statement that a changed table needs, the head, and letting the settings go
     assert world.contents() == there("contents")
     assert journal.read().head > head
     assert [group.name for group in Account.objects.get(username="anna").groups.all()] == ["new"]
@@ -153,7 +154,8 @@ def test_settings_that_change_before_the_lock_is_taken_become_those_of_the_snaps
         run = SyncRun.objects.filter(status="running").first() if is_begin and not changed else None
         if run is not None and run.stage == SyncStage.APPLYING:
             changed.append(sql)
-            Account.objects.filter(username="anna").update(email="intruder@example.com")
+            with settings_open():
+                Account.objects.filter(username="anna").update(email="intruder@example.com")
         return execute(sql, params, many, context)
 
     if connection.vendor != "sqlite":
@@ -172,7 +174,8 @@ def test_what_is_replaced_is_kept_first_and_the_version_of_a_role_change_apart(
         return list(ConfigurationBackup.objects.order_by("made_at").values_list("reason", flat=True))
 
     ConfigurationBackup.objects.all().delete()
-    Account.objects.create(username="own")
+    with settings_open():
+        Account.objects.create(username="own")
     there("account", "anna")
     pull.pull_data(SyncTrigger.FIRST, client=peer)  # type: ignore[arg-type]
     assert reasons() == ["founding"]
@@ -182,7 +185,8 @@ def test_what_is_replaced_is_kept_first_and_the_version_of_a_role_change_apart(
     pull.pull_data(SyncTrigger.INTERVAL, client=peer)  # type: ignore[arg-type]
     assert reasons() == ["founding", "data_sync"]
     # It was primary meanwhile: what it holds is no copy of anything.
-    Account.objects.filter(username="bob").update(email="bob@example.com")
+    with settings_open():
+        Account.objects.filter(username="bob").update(email="bob@example.com")
     RoleJournal.objects.update(head_seq=F("head_seq") + 1)
     there("account", "carl")
     there("account", "dora")
@@ -196,7 +200,8 @@ def test_a_version_that_cannot_be_kept_is_not_replaced(
     peer: FakePeer, there: Callable[..., Any], settings: Settings, tmp_path: Path
 ) -> None:
     there("account", "anna")
-    Account.objects.create(username="own")
+    with settings_open():
+        Account.objects.create(username="own")
     (tmp_path / "configuration-backups").write_text("in the way")
     settings.DATA_DIR = tmp_path
     with pytest.raises(NotStored):

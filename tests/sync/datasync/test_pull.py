@@ -32,6 +32,7 @@ from sync.models import StatusEvent, SyncRun
 from sync.rules.facts import Head
 from tests.fakes import FakePeer
 from tests.sync.datasync import world
+from tests.sync.pairs import settings_open
 
 There = Callable[..., Any]
 COUNTED = "from appliances.models import {0}; result = {0}.objects.count()"
@@ -131,10 +132,12 @@ def test_a_row_added_here_is_replaced_and_new_rows_are_numbered_above_those_copi
     peer: FakePeer, there: There
 ) -> None:
     numbers = [there("account", f"user{n}") for n in range(5)]
-    world.account("intruder")
+    with settings_open():
+        world.account("intruder")
     sync(peer)
     both_hold_the_same_settings(there)
-    assert world.account("later") > max(numbers)
+    with settings_open():
+        assert world.account("later") > max(numbers)
 
 
 def test_deleting_an_account_keeps_the_history_and_ends_its_web_sessions(peer: FakePeer, there: There) -> None:

@@ -122,7 +122,9 @@ def test_a_final_data_sync_belongs_to_its_swap(peer: FakePeer, there: There) -> 
     assert run.status == SyncStatus.SUCCESS
     both_hold_the_same(there)
 
+    there("set_state", {"state": "p_active"})
     there("account", "bob")
+    there("set_state", {"state": "p_draining"})
     peer.before = lambda asked: world.set_state({"state": "b_idle", "op_kind": ""}) if asked == "pull-rows" else None
     with pytest.raises(SyncError, match="has ended"):
         pull.pull_data(SyncTrigger.ROLE_CHANGE, for_operation=operation, client=peer)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from appliances import blob_sweep, blobs
 from appliances.choices import SyncStatus, SyncTrigger
-from appliances.models import Appliance, Recording, SessionEvent, SupportSession, Tombstone
+from appliances.models import Appliance, Recording, RetentionSettings, SessionEvent, SupportSession, Tombstone
 from sync.datasync import marks, pull, snapshots, tidy, tombstones
 from sync.models import RoleJournal, SealedMark, StatusEvent, SyncRun
 from tests.fakes import FakePeer
@@ -152,6 +152,7 @@ class TestOneAppliance:
     @pytest.mark.parametrize("state", ["b_idle", "p_superseded", "p_unconfirmed"])
     def test_only_the_serving_appliance_deletes(self, state: str) -> None:
         world.whole_session("old")
+        RetentionSettings.objects.create(keep_sessions_days=30)
         RoleJournal.load()
         RoleJournal.objects.update(state=state)
         assert world.expire(30) == "nothing"

@@ -21,6 +21,7 @@ from appliances.selectors import this_appliance
 from sync import journal
 from sync.models import RoleJournal
 from tests.sync.datasync import world
+from tests.sync.pairs import settings_open
 
 pytestmark = pytest.mark.django_db
 
@@ -101,7 +102,7 @@ def test_local_settings_and_append_only_rows_leave_the_head() -> None:
 def test_on_a_backup_the_head_names_the_snapshot_and_stays() -> None:
     journal.read()
     world.set_state({"state": "b_idle"})
-    with Moved() as moved:
+    with Moved() as moved, settings_open():
         world.account("anna")
     assert moved.by == 0
 

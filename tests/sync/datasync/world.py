@@ -22,8 +22,10 @@ def set_up(role: str) -> None:
     from appliances import secrets
     from appliances.models import Appliance, FailoverRelationship, InterApplianceKey
     from appliances.models.relationship import KEY_LABEL
+    from sync.models import RoleJournal
 
     if role == "primary":
+        RoleJournal.objects.all().delete()  # before its settings, which a backup does not let go
         call_command("flush", interactive=False, verbosity=0)
         for folder in (settings.BLOB_DIR, settings.STAGING_DIR, Path(settings.DATA_DIR) / "snapshots"):
             shutil.rmtree(folder, ignore_errors=True)

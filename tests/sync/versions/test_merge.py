@@ -180,9 +180,10 @@ def test_the_change_moves_the_head_and_is_refused_when_the_head_has_moved() -> N
 
 
 def test_a_backup_changes_no_settings() -> None:
+    mine = other_version(rename_and_join)
     RoleJournal.objects.update(state=State.B_IDLE)
     with pytest.raises(SyncRefused, match="on the primary only"):
-        take(other_version(rename_and_join))
+        take(mine)
     assert Account.objects.get().display_name == "Anna"
 
 

@@ -20,6 +20,7 @@ from sync.rules.facts import Head, header_of
 from sync.versions import primary
 from sync.versions.primary import Present
 from tests.sync import pair
+from tests.sync.pairs import settings_open
 from tests.sync.versions.test_merge import other_version
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,8 +34,9 @@ def own_data_folder(settings: Settings, tmp_path: Path) -> None:
 
 def client(*permissions: str) -> Client:
     """Somebody with these permissions; with all if none is named."""
-    account = Account.objects.create_user("operator", password="x", is_staff=True, is_superuser=not permissions)
-    account.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    with settings_open():
+        account = Account.objects.create_user("operator", password="x", is_staff=True, is_superuser=not permissions)
+        account.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     made = Client()
     made.force_login(account)
     return made
@@ -141,8 +143,9 @@ def test_who_may_not_manage_the_pair_may_neither_choose_nor_look_at_accounts() -
 
 
 def test_a_damaged_backup_and_a_silent_peer_are_said_and_no_error_of_the_server() -> None:
+    kept = keep_one()
     pair.paired(State.B_IDLE, State.P_ACTIVE)
-    kept, admin = keep_one(), client()
+    admin = client()
     page = text(admin, f"{PAGE}backups/")
     assert "cannot be compared" in page
     assert admin.get(f"{PAGE}differences/").status_code == 302
@@ -156,11 +159,13 @@ class Waiting:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         pair.paired(State.P_SUPERSEDED, State.P_ACTIVE)
-        Site.objects.update_or_create(pk=1, defaults={"portal_text": "Text of site1"})
+        with settings_open():
+            Site.objects.update_or_create(pk=1, defaults={"portal_text": "Text of site1"})
         self.admin = client()
+        with settings_open():
+            theirs = other_version(lambda: Site.objects.update(portal_text="Text of site2"))
         self.head = Head(5, 3)
         self.done: list[str] = []
-        theirs = other_version(lambda: Site.objects.update(portal_text="Text of site2"))
         header = replace(header_of(journal.read()), state=State.P_ACTIVE, own_term=5)
         patch.setattr(primary, "of_peer", lambda: Present(theirs, replace(header, head=self.head)))
         patch.setattr(primary, "send", lambda *_, **__: self.done.append("sent"))

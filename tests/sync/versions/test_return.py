@@ -220,9 +220,11 @@ def test_pressing_again_after_an_interruption_is_safe(diverged: tuple[Box, Box])
 def test_equal_settings_do_not_wait(diverged: tuple[Box, Box]) -> None:
     old, new = diverged
     same = SETTINGS + (
-        "for model in (Account, Group, FileStoreFile): model.objects.all().delete()\n"
-        'Site.objects.update(portal_text="x")\n'
-        'row = EmailConfiguration.load(); row.password = ""; row.save()'
+        "from sync import journal\n"
+        "with journal.locked() as held, held.settings_open():\n"
+        "    for model in (Account, Group, FileStoreFile): model.objects.all().delete()\n"
+        '    Site.objects.update(portal_text="x")\n'
+        '    row = EmailConfiguration.load(); row.password = ""; row.save()'
     )
     old.run(same)
     new.run(same)
