@@ -65,6 +65,14 @@ class SyncTrigger(TextChoices):
     ROLE_CHANGE = "role_change", "Role change"
 
 
+class BrakeSubject(TextChoices):
+    """What the brake against mass deletion can stop."""
+
+    SETTINGS = "settings", "A data-sync of the settings"
+    RECORDS = "records", "A data-sync of deletions"
+    RETENTION = "retention", "The retention"
+
+
 class SyncStage(TextChoices):
     """What a running data-sync is doing."""
 

@@ -54,8 +54,12 @@ def sessions(rule: RetentionSettings, now: dt.datetime) -> QuerySet[SupportSessi
 
 
 def recordings(rule: RetentionSettings, now: dt.datetime) -> list[uuid.UUID]:
-    """The recordings that are past their time by age, or beyond the total; beside those of `sessions`."""
-    staying = Recording.objects.exclude(session_id__in=sessions(rule, now).values("pk"))
+    """The recordings that are past their time by age, or beyond the total; beside those of `sessions`.
+
+    Those that began later than `now` neither go nor count.
+    """
+    staying = Recording.objects.filter(started_at__lte=now)
+    staying = staying.exclude(session_id__in=sessions(rule, now).values("pk"))
     past: list[uuid.UUID] = []
     if rule.keep_recordings_days is not None:
         old = staying.filter(started_at__lt=now - dt.timedelta(days=rule.keep_recordings_days))

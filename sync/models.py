@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from appliances.choices import (
     BackupReason,
+    BrakeSubject,
     ChangeKind,
     ChangeStatus,
     ChangeStep,
@@ -253,6 +254,25 @@ class ConfigurationBackup(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_reason_display()}, {self.made_at:%Y-%m-%d %H:%M:%S}"
+
+
+class BrakeStop(models.Model):
+    """What would delete much of what is here, and waits until somebody allows it; one for each subject.
+
+    `fingerprint` stands for exactly what would be deleted (64 hex digits), `what` says it in words, `names` names some
+    of it. `sync.datasync.brake` alone writes it.
+    """
+
+    subject = models.CharField(max_length=20, choices=BrakeSubject.choices, unique=True)
+    fingerprint = models.CharField(max_length=64)
+    what = models.CharField(max_length=500)
+    names = models.JSONField(default=list)
+    stopped_at = models.DateTimeField()
+    allowed_at = models.DateTimeField(null=True)
+    allowed_by = models.CharField(max_length=200, blank=True)
+
+    def __str__(self) -> str:
+        return self.what
 
 
 class SealedMark(models.Model):

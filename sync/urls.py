@@ -9,6 +9,7 @@ failover_patterns = [
     path("live/", live.live, name="live"),
     path("establish/", failover.establish, name="establish"),
     path("sync-now/", failover.sync_now, name="sync-now"),
+    path("allow-deletion/", failover.allow_deletion, name="allow-deletion"),
     path("role-change/", failover.change_role, name="role-change"),
     path("role-change/cancel/", failover.cancel, name="cancel"),
     path("serve-again/", failover.serve_again, name="serve-again"),

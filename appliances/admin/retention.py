@@ -22,8 +22,8 @@ class RetentionForm(ModelForm[RetentionSettings]):
     agreed = forms.BooleanField(
         label="Delete what is past its time",
         required=False,
-        help_text="Needed for a change that deletes something. What was deleted is in no later data-sync and comes "
-        "back from nowhere.",
+        help_text="Needed for a change that deletes something, and where the retention has stopped because it would "
+        "delete much at once. What was deleted is in no later data-sync and comes back from nowhere.",
     )
 
     class Meta:
@@ -47,6 +47,12 @@ class RetentionForm(ModelForm[RetentionSettings]):
                 {"agreed": f"Nothing is saved yet: these settings would delete {due}, within the hour. Tick to agree."}
             )
         return cleaned
+
+    def save(self, commit: bool = True) -> RetentionSettings:
+        """What is past its time now may go, if that was agreed to; what only goes later is asked about again."""
+        if self.cleaned_data.get("agreed"):
+            self.instance.agreed_at = timezone.now()
+        return super().save(commit)
 
 
 @admin.register(RetentionSettings, site=login_site)

@@ -97,6 +97,8 @@ class RetentionSettings(Singleton):
         validators=[MinValueValidator(1), MaxValueValidator(10_000_000)],
         help_text="Beyond that the oldest ones go. Empty: no limit.",
     )
+    # What was past its time by then may be deleted, however much it is: somebody has agreed to it.
+    agreed_at = models.DateTimeField("Deletion agreed to", null=True, editable=False)
 
     class Meta:
         verbose_name = verbose_name_plural = "Retention"

@@ -203,6 +203,8 @@ def _sync_failing(it: Sight) -> str | None:
     known, last = it.known, it.known.last_run
     if not known.peer_answers or not known.backup_operations or overview.mismatch(known.view):
         return None  # told by itself, and the reason for this
+    if it.stopped:
+        return None  # told by itself, and the reason for this
     has_failed = last is not None and last.status in overview.NOT_DONE
     if has_failed and last is not None and it.last_runs_failed:
         return last.message or last.get_status_display()
@@ -210,6 +212,10 @@ def _sync_failing(it: Sight) -> str | None:
     if known.now - since > 2 * known.interval + overview.LATE_AFTER_MORE:
         return f"The latest good data-sync is too old: {overview.age_of_data(known)}."
     return "" if last is not None and last.status == SyncStatus.SUCCESS else None
+
+
+def _brake(it: Sight) -> str | None:
+    return f"It would delete {' and '.join(it.stopped)}." if it.stopped else ""
 
 
 def _corruption(it: Sight) -> str | None:
@@ -244,5 +250,6 @@ CONDITIONS = (
     Condition(BACKUP_SILENT, PRIMARY, SECOND_HAND, _backup_silent),
     Condition("peer_unwell", BOTH, SECOND_HAND, _peer_unwell),
     Condition("sync_failing", BACKUP, SURE, _sync_failing),
+    Condition("brake", BOTH, SOON, _brake, frozenset({"sync_failing"})),
     Condition("corruption", BOTH, SOON, _corruption),
 )

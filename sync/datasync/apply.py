@@ -12,14 +12,16 @@ from django.apps import apps
 from django.contrib.sessions.models import Session
 from django.db import DataError, IntegrityError, connection
 
+from appliances.choices import BrakeSubject
 from appliances.models import Account
 from sync import crash, journal
-from sync.datasync import backups, snapshots, tables
+from sync.datasync import backups, brake, snapshots, tables
 from sync.datasync.refusals import refused
-from sync.datasync.registry import DEPENDENTS, SETTINGS, Dataset
+from sync.datasync.registry import DEPENDENTS, SETTINGS, Dataset, by_label
 from sync.datasync.rows import Row, RowCodec, RowSum, sum_of
 from sync.datasync.wrapping import SecretWrap, for_snapshot
 from sync.peer.sync_messages import Manifest
+from sync.rules.brake import Removal
 from sync.rules.diff import TableDigest
 from sync.rules.snapshot import Refusal, may_apply
 
@@ -125,9 +127,24 @@ def staged_lines(path: Path) -> Iterator[bytes]:
 
 def _prepare(staged: Mapping[str, Path], wrap: SecretWrap) -> _Plan:
     plan = _compare(staged, wrap)
+    _brake(plan)
     if any(plan.differences.values()):
         backups.save(backups.reason_before_data_sync())
     return plan
+
+
+def _brake(plan: _Plan) -> None:
+    """Raises SyncRefused if much of what people know by name would be deleted and nobody has allowed exactly that."""
+    things = {label: found for label, found in plan.differences.items() if by_label()[label].is_named}
+    removals, doomed, names = [], [], []
+    for label, difference in things.items():
+        dataset = by_label()[label]
+        removals.append(Removal(dataset.plural, len(difference.remove), dataset.model._base_manager.count()))
+        doomed += [f"{label}|{key}" for key in difference.remove]
+        chosen = [key[0] for key in difference.remove[: brake.NAMED]]
+        rows = dataset.model._base_manager.filter(pk__in=chosen)
+        names += sorted(map(str, rows.values_list(dataset.name_field, flat=True)))
+    brake.check(BrakeSubject.SETTINGS, removals, doomed, names)
 
 
 def _compare(staged: Mapping[str, Path], wrap: SecretWrap) -> _Plan:

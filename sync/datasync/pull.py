@@ -6,15 +6,16 @@ import dataclasses
 import datetime as dt
 import logging
 import re
+from itertools import chain
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from appliances import disk, selectors
-from appliances.choices import OperationKind, Role, Severity, SyncStage, SyncStatus, SyncTrigger
+from appliances.choices import BrakeSubject, OperationKind, Role, Severity, SyncStage, SyncStatus, SyncTrigger
 from appliances.models import BackupSettings
 from sync import crash, history, journal
-from sync.datasync import apply, failures, lease, marks, receive, union
+from sync.datasync import apply, brake, failures, lease, marks, receive, tombstones, union
 from sync.datasync.folders.pull import pull_folders
 from sync.datasync.lease import LeaseLost, Progress
 from sync.datasync.receive import Received, RowReceiver, Staging
@@ -208,7 +209,9 @@ class _Pull:
             [mark for mark in found if mark.dataset == TOMBSTONE] for found in (marks.held(), manifest.marks)
         )
         plan = diff.plan([], [], ours, theirs)
-        self._merge(self._rows(manifest, plan, wrap))
+        received = self._rows(manifest, plan, wrap)
+        tombstones.check_deletions(chain.from_iterable(map(apply.staged_lines, received.append.values())))
+        self._merge(received)
         answered = {mark.key: mark for mark in self._send(manifest, plan)}
         held = {mark.key: mark for mark in manifest.marks} | answered
         return dataclasses.replace(manifest, marks=list(held.values()))
@@ -368,6 +371,7 @@ def _failed(run: SyncRun, error: SyncError) -> None:
 def _succeeded(run: SyncRun) -> None:
     before = SyncRun.objects.exclude(pk=run.pk).exclude(status=SyncStatus.RUNNING).first()
     lease.end_surely(run, SyncStatus.SUCCESS)
+    brake.clear(BrakeSubject.SETTINGS, BrakeSubject.RECORDS)
     figures = {name: getattr(run, name) for name in REPORTED}
     log.info("data-sync ended", extra={"run": str(run.pk), "status": SyncStatus.SUCCESS.value, **figures})
     if before is None or before.status != SyncStatus.SUCCESS or run.trigger != SyncTrigger.INTERVAL:

@@ -43,6 +43,10 @@ SENTENCES: dict[Refusal, tuple[str, str]] = {
         "There is not enough disk space on the primary for what only the backup holds.",
         "Free some space on the primary; nothing was changed.",
     ),
+    Refusal.MASS_DELETION: (
+        "This data-sync was stopped before it deleted much of what is on the backup.",
+        "The Failover page of the backup shows what it is: allow exactly that there, or mend the primary first.",
+    ),
     Refusal.DIGEST_MISMATCH: ("What was stored is not what the primary listed.", _AGAIN),
     Refusal.APPEND_ONLY_DIFFERS: (
         "The two appliances do not hold the same logs or recordings yet.",

@@ -56,6 +56,22 @@ class Dataset:
         """The synchronised fields, in order."""
         return tuple(self.model._meta.get_field(name) for name in self.fields)  # type: ignore[misc]
 
+    @property
+    def name_field(self) -> str:
+        """The field that people know a row by: the one that is unique beside the number; empty if there is none."""
+        unique = (field.name for field in self.model_fields if field.unique and not field.primary_key)
+        return next(unique, "")
+
+    @property
+    def is_named(self) -> bool:
+        """Whether its rows are things that people know by a name, such as accounts and files."""
+        return bool(self.name_field)
+
+    @property
+    def plural(self) -> str:
+        """What its rows are called in a sentence."""
+        return f"{self.model._meta.verbose_name}s".lower()
+
 
 # The primary's copy replaces the backup's; in the order in which rows may refer to each other.
 SETTINGS = (
@@ -112,7 +128,7 @@ SETTINGS = (
     Dataset(
         "appliances.RetentionSettings",
         MergeMode.MIRROR,
-        ("id", "keep_sessions_days", "keep_recordings_days", "max_recordings_gigabytes"),
+        ("id", "keep_sessions_days", "keep_recordings_days", "max_recordings_gigabytes", "agreed_at"),
     ),
     Dataset("appliances.Folder", MergeMode.MIRROR, ("id", "name", "mode", "include", "exclude", "enabled")),
     Dataset(
@@ -188,6 +204,7 @@ NODE_LOCAL = {
     "sync.StatusEvent": "the history of this appliance",
     "sync.SyncRun": "the data-syncs of this appliance",
     "sync.ServedSync": "the data-syncs that were pulled from this appliance",
+    "sync.BrakeStop": "what this appliance does not delete before somebody has allowed it",
     "sync.ConfigurationBackup": "versions of the settings that this appliance held",
     "sync.SealedMark": "how far the append-only rows held here reach",
     "sync.AlertEpisode": "what the mails of this appliance tell of",

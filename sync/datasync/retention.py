@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from django.utils import timezone
 
 from appliances import retention
+from appliances.choices import BrakeSubject
 from appliances.models import RetentionSettings
 from appliances.retention import PastTime
 from sync import history, journal
-from sync.datasync import snapshots, tombstones
+from sync.datasync import brake, snapshots, tombstones
+from sync.rules.brake import LEAST_RECORDS, Removal, stopped
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,9 @@ def expire() -> PastTime:
     now = timezone.now()
     due = retention.past_time(rule, now)
     if not due:
+        brake.clear(BrakeSubject.RETENTION)
+        return nothing
+    if _is_braked(rule, due):
         return nothing
     sessions = list(retention.sessions(rule, now).values_list("pk", flat=True))
     recordings = retention.recordings(rule, now)
@@ -40,6 +45,23 @@ def expire() -> PastTime:
     if not is_done:
         log.info("retention goes on later", extra={"sessions": len(sessions), "recordings": len(recordings)})
     return done
+
+
+def _is_braked(rule: RetentionSettings, due: PastTime) -> bool:
+    """Whether this would delete much that nobody has agreed to, by a clock that jumped for one; then it waits."""
+    agreed = retention.past_time(rule, rule.agreed_at) if rule.agreed_at else PastTime(0, 0, 0, 0)
+    held, new = retention.everything(), due - agreed
+    what = stopped(
+        [
+            Removal("support sessions", new.sessions, held.sessions, LEAST_RECORDS),
+            Removal("recordings", new.recordings, held.recordings, LEAST_RECORDS),
+        ]
+    )
+    if what:
+        brake.stop(BrakeSubject.RETENTION, brake.fingerprint_of([what]), what)
+    else:
+        brake.clear(BrakeSubject.RETENTION)
+    return bool(what)
 
 
 def may_expire() -> bool:

@@ -7,19 +7,22 @@ are taken off the marks in the same transaction; both appliances apply the same 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django.db import models, transaction
 from django.utils import timezone
 
+from appliances.choices import BrakeSubject
 from appliances.models import Recording, SessionEvent, SupportSession, Tombstone
-from sync.datasync import marks
+from sync.datasync import brake, marks
 from sync.datasync.registry import Dataset, by_label
 from sync.datasync.rows import Row, RowCodec
 from sync.datasync.wrapping import NO_SECRETS
+from sync.rules.brake import LEAST_RECORDS, Removal
 
 BATCH = 50  # tombstones a transaction: each may stand for a long event log
+LOOK_UP = 500  # ids in one query
 SESSION = SupportSession._meta.label
 RECORDING = Recording._meta.label
 # Which field of a synchronised row names what a tombstone of that kind removes.
@@ -63,6 +66,35 @@ def name_any(dataset: Dataset, rows: Sequence[Sequence[Any]]) -> bool:
         if deleted(named, {uuid.UUID(row[place]) for row in rows}):
             return True
     return False
+
+
+def check_deletions(lines: Iterable[bytes]) -> None:
+    """Raises SyncRefused if tombstones that came from the peer would remove much of what is here, unless allowed."""
+    codec = RowCodec(by_label()[Tombstone._meta.label], NO_SECRETS)
+    sessions, recordings = named_here(codec, map(codec.parse, lines))
+    removals = [
+        Removal("support sessions", len(sessions), SupportSession.objects.count(), LEAST_RECORDS),
+        Removal("recordings", len(recordings), Recording.objects.count(), LEAST_RECORDS),
+    ]
+    brake.check(BrakeSubject.RECORDS, removals, (str(key) for key in sessions | recordings))
+
+
+def named_here(codec: RowCodec, rows: Iterable[Row]) -> tuple[set[uuid.UUID], set[uuid.UUID]]:
+    """The sessions and the recordings that are here and that these tombstones, which came from the peer, remove."""
+    place = codec.dataset.fields.index
+    ids: dict[str, list[uuid.UUID]] = {SESSION: [], RECORDING: []}
+    for row in rows:
+        ids.setdefault(row[place("dataset")], []).append(row[place("row_id")])
+    sessions: set[uuid.UUID] = set()
+    recordings: set[uuid.UUID] = set()
+    for start in range(0, len(ids[SESSION]), LOOK_UP):
+        part = ids[SESSION][start : start + LOOK_UP]
+        sessions.update(SupportSession.objects.filter(pk__in=part).values_list("pk", flat=True))
+        recordings.update(Recording.objects.filter(session_id__in=part).values_list("pk", flat=True))
+    for start in range(0, len(ids[RECORDING]), LOOK_UP):
+        part = ids[RECORDING][start : start + LOOK_UP]
+        recordings.update(Recording.objects.filter(pk__in=part).values_list("pk", flat=True))
+    return sessions, recordings
 
 
 def deleted(dataset: str, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:

@@ -34,6 +34,7 @@ class Refusal(StrEnum):
     ROW_UNUSABLE = "row_unusable"
     NO_SPACE = "no_space"
     NO_SPACE_THERE = "no_space_there"
+    MASS_DELETION = "mass_deletion"
     DIGEST_MISMATCH = "digest_mismatch"
     APPEND_ONLY_DIFFERS = "append_only_differs"
     ROOT_DIFFERS = "root_differs"

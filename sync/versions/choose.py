@@ -14,13 +14,15 @@ from dataclasses import dataclass, replace
 from appliances import selectors
 from appliances.choices import BackupReason, Role, Severity, State
 from sync import history, journal, probes, role_changes
-from sync.datasync import backups
+from sync.datasync import backups, brake
 from sync.errors import ChangeRefused, SyncRefused
 from sync.models import ConfigurationBackup
+from sync.rules.brake import Removal, stopped
 from sync.rules.facts import Header
+from sync.rules.snapshot import Refusal
 from sync.versions import compare, merge, primary, shown
 from sync.versions.compare import Difference
-from sync.versions.objects import Version
+from sync.versions.objects import Version, kinds
 
 COUNT_SECONDS = 3.0  # a list of backups is not held up for longer than this
 NAMED = 8  # objects named in a sentence of Status History; the evidence has all
@@ -93,6 +95,40 @@ def of_backup(backup: ConfigurationBackup) -> Comparison:
     return _comparison(kept, theirs, ("The backup", f"{_peer_name()} now"), is_here=False, refusal=refusal)
 
 
+@dataclass(frozen=True)
+class Deletion:
+    """What of a choice deletes much of what is in force: `what` in words, empty if nothing does."""
+
+    what: str
+    fingerprint: str
+
+
+def deletion(it: Comparison, chosen: Collection[str]) -> Deletion:
+    """What the brake has to say to this choice."""
+    gone = [difference for difference in it.taken(chosen) if difference.mine is None]
+    removals = [
+        Removal(
+            kind.dataset.plural,
+            sum(difference.kind is kind for difference in gone),
+            len(it.theirs.things[kind.dataset.label]),
+        )
+        for kind in kinds()
+        if kind.dataset.is_named
+    ]
+    keys = brake.fingerprint_of(difference.key for difference in gone)
+    return Deletion(stopped(removals), keys)
+
+
+def _check_deletion(it: Comparison, chosen: Collection[str], allowed: str) -> None:
+    found = deletion(it, chosen)
+    if found.what and found.fingerprint != allowed:
+        raise SyncRefused(
+            Refusal.MASS_DELETION.value,
+            f"Nothing was changed: this choice would delete {found.what}.",
+            remedy="Look at what will happen once more, and allow exactly that.",
+        )
+
+
 def counts(kept: Iterable[ConfigurationBackup]) -> dict[object, int]:
     """In how many objects each of these differs from the settings in force; those that cannot be compared are left out.
 
@@ -113,13 +149,18 @@ def counts(kept: Iterable[ConfigurationBackup]) -> dict[object, int]:
     return found
 
 
-def restore(it: Comparison, chosen: Collection[str], backup: ConfigurationBackup, requested_by: str) -> str:
+def restore(
+    it: Comparison, chosen: Collection[str], backup: ConfigurationBackup, requested_by: str, *, allowed: str = ""
+) -> str:
     """The chosen objects are in the settings of the primary as they are in the backup; the sentence about it.
+
+    `allowed` is the fingerprint of a `deletion` that somebody has agreed to.
 
     Raises:
         SyncRefused, PeerError: nothing was changed.
     """
     taken = _taken(it, chosen)
+    _check_deletion(it, chosen, allowed)
     why = f"{requested_by} restored {_named(taken)} from the configuration backup of {backup.made_at:%Y-%m-%d %H:%M}."
     _carry_out(it, taken, requested_by, why)
     if not it.is_here:
@@ -127,18 +168,19 @@ def restore(it: Comparison, chosen: Collection[str], backup: ConfigurationBackup
     return why
 
 
-def rejoin(it: Comparison, chosen: Collection[str], requested_by: str) -> str:
+def rejoin(it: Comparison, chosen: Collection[str], requested_by: str, *, allowed: str = "") -> str:
     """The primary has taken over what was chosen of this appliance, and this appliance is its backup.
 
     In this order, so that after any interruption pressing again is safe: the settings here are kept as a configuration
     backup; the primary takes over what was chosen, or nothing; this appliance becomes backup. The caller asks for a
-    data-sync then.
+    data-sync then. `allowed` as of `restore`.
 
     Raises:
         SyncRefused, PeerError: the settings of both are as they were; or they are settled, and this appliance still
             waits: then nothing differs any more but what was not chosen.
     """
     taken = _taken(it, chosen)
+    _check_deletion(it, chosen, allowed)
     backups.save(BackupReason.ROLE_CHANGE, f"Before {_own_name()} became the backup of {_peer_name()}")
     left = [difference for difference in it.found if difference not in taken]
     why = f"{requested_by} chose {_named(taken)} of {_own_name()} and {_named(left)} of {_peer_name()}."

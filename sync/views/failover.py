@@ -13,6 +13,7 @@ from appliances.choices import Blocker, Role
 from appliances.models import BackupSettings
 from sync import alerts, relationship, role_changes, tasks
 from sync.backup_settings import BackupSettingsForm
+from sync.datasync import brake
 from sync.errors import EstablishRefused, SyncError
 from sync.forms import ChangeForm, EstablishForm, suggested_reverse
 from sync.situation import Situation, read
@@ -67,6 +68,21 @@ def sync_now(request: HttpRequest) -> HttpResponse:
     try:
         tasks.sync_now(who(request))
         messages.success(request, "A data-sync is starting on the backup. It goes on when you leave this page.")
+    except SyncError as error:
+        tell(request, error)
+    return to_page()
+
+
+@console_page(ESTABLISH)
+@require_POST
+def allow_deletion(request: HttpRequest) -> HttpResponse:
+    """What the brake has stopped may be deleted, exactly that; a data-sync starts."""
+    try:
+        found = brake.allow(request.POST.get("fingerprint", ""), who(request))
+        tasks.sync_now(who(request))
+        messages.success(
+            request, f"A data-sync is starting. It may delete {found.what}, and nothing else of that kind."
+        )
     except SyncError as error:
         tell(request, error)
     return to_page()

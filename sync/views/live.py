@@ -16,10 +16,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from appliances.admin.sites import login_site
-from appliances.choices import Role, SyncStatus
+from appliances.choices import BrakeSubject, Role, SyncStatus
 from sync import history
 from sync.backup_settings import grades
-from sync.models import StatusEvent, SyncRun
+from sync.datasync import brake
+from sync.models import BrakeStop, StatusEvent, SyncRun
 from sync.situation import Situation, read
 from sync.views import steps, told
 from sync.views.common import ESTABLISH, SWITCH_ROLES, may
@@ -73,6 +74,7 @@ def parts(request: HttpRequest, it: Situation) -> dict[str, Any]:
         "change_steps": steps.of_change(change, it) if change else steps.of_operation(it) if it.is_busy else [],
         "progress": Progress(it.running_sync, it.now - it.running_sync.started_at) if it.running_sync else None,
         "runs": recent_runs(),
+        "stops": stops(it),
         "grades": grades(it),
         "guard": read_guard(it) if it.role == Role.BACKUP else None,
         "may_switch": may(request, SWITCH_ROLES),
@@ -84,10 +86,16 @@ def shape(it: Situation) -> str:
     """What decides which controls there are; equal shapes have the same controls."""
     change = it.change or it.recent_change
     facts = [it.state.state, it.peer.state, it.peer.answers, it.is_peer_new, it.is_busy, it.is_conflict]
-    facts += [bool(it.running_sync), it.may_serve_again]
+    facts += [bool(it.running_sync), it.may_serve_again, *(stop.fingerprint[:8] for stop in stops(it))]
     return "-".join(
         str(fact) for fact in [*facts, change.pk.hex[:8] if change else "", change.status if change else ""]
     )
+
+
+def stops(it: Situation) -> list[BrakeStop]:
+    """What the brake has stopped here, as far as this appliance does it in its role."""
+    of_primary = it.role == Role.PRIMARY
+    return [stop for stop in brake.waiting() if (stop.subject == BrakeSubject.RETENTION) == of_primary]
 
 
 @never_cache

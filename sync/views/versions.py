@@ -45,7 +45,7 @@ def differences(request: HttpRequest) -> HttpResponse:
             return _page(request, it, None)
         if "confirmed" not in request.POST:
             return _confirm(request, it, picked, None)
-        choose.rejoin(it, picked, who(request))
+        choose.rejoin(it, picked, who(request), allowed=request.POST.get("allow", ""))
         name = selectors.this_appliance().host_name
         messages.success(request, f"{name} is the backup now. The version it had is kept as a configuration backup.")
         tasks.sync_now(who(request))
@@ -100,7 +100,8 @@ def backup(request: HttpRequest, key: uuid.UUID) -> HttpResponse:
             return redirect("failover:backup", key=key)
         if "confirmed" not in request.POST:
             return _confirm(request, it, picked, row)
-        messages.success(request, choose.restore(it, picked, row, who(request)))
+        allowed = request.POST.get("allow", "")
+        messages.success(request, choose.restore(it, picked, row, who(request), allowed=allowed))
     except OSError as error:
         tell(request, _not_stored(error))
     except SyncError as error:
@@ -179,6 +180,7 @@ def _confirm(
         "along": _lines(along),
         "left": _lines(left),
         "taken_count": len(taken),
+        "deletion": choose.deletion(it, picked),
         **_sides(it, picked),
         "steps": _steps(it, len(taken), row),
     }

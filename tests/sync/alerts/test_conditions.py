@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import pytest
 from django.utils import timezone
 
-from appliances.choices import OperationKind, ProbeOutcome, State, SyncStatus
+from appliances.choices import BrakeSubject, OperationKind, ProbeOutcome, State, SyncStatus
 from appliances.models import BackupSettings, FailoverRelationship, IPConfig, SharedIP
 from sync import health, history, journal
+from sync.datasync import brake
 from sync.health import Health
 from sync.models import AlertMail, PeerView, RoleJournal, StatusEvent
 from sync.peer import identity
@@ -20,6 +21,14 @@ from tests.sync.alerts.world import World
 
 pytestmark = pytest.mark.django_db
 TEST_IP = "192.0.2.1"
+
+
+def braked(subject: BrakeSubject) -> Callable[[], object]:
+    return lambda: brake.stop(subject, "0" * 64, "all 9 accounts")
+
+
+def released() -> None:
+    brake.clear(*BrakeSubject)
 
 
 @dataclass(frozen=True)
@@ -202,6 +211,8 @@ CASES = (
     Case("corruption", pair.backup, corruption, corruption_past, "contradict"),
     Case("corruption", primary, corruption, corruption_past, "contradict"),
     Case("sync_failing", pair.backup, failed_syncs, lambda: pair.sync_run(status=SyncStatus.SUCCESS), "succeed"),
+    Case("brake", pair.backup, braked(BrakeSubject.SETTINGS), released, "A data-sync waits for you"),
+    Case("brake", primary, braked(BrakeSubject.RETENTION), released, "The retention waits for you"),
 )
 
 

@@ -13,7 +13,8 @@ from django.utils import timezone
 from appliances import blob_sweep, blobs
 from appliances.choices import SyncStatus, SyncTrigger
 from appliances.models import Appliance, Recording, RetentionSettings, SessionEvent, SupportSession, Tombstone
-from sync.datasync import marks, pull, snapshots, tidy, tombstones
+from sync.datasync import brake, marks, pull, snapshots, tidy, tombstones
+from sync.errors import SyncError
 from sync.models import RoleJournal, SealedMark, StatusEvent, SyncRun
 from tests.fakes import FakePeer
 from tests.sync.datasync import world
@@ -117,6 +118,9 @@ def test_many_deletions_take_more_than_one_batch(peer: FakePeer, there: There) -
     sync(peer)
     assert SupportSession.objects.count() == count
     assert there("expire", 30).startswith(f"{count} sessions")
+    with pytest.raises(SyncError, match=f"all {count} support sessions"):
+        sync(peer)
+    brake.allow(brake.waiting()[0].fingerprint, "anna")
     assert sync(peer).status == SyncStatus.SUCCESS
     both_hold(there)
     assert {mark.rows for mark in SealedMark.objects.exclude(dataset=Tombstone._meta.label)} == {0}

@@ -178,10 +178,12 @@ def whole_session(name: str, age_days: int = 100) -> str:
 
 def expire(days: int | None, recordings_days: int | None = None) -> str:
     """What the retention deletes, where sessions and recordings are kept for so many days."""
+    from django.utils import timezone
+
     from appliances.models import RetentionSettings
     from sync.datasync import retention
 
-    wishes = {"keep_sessions_days": days, "keep_recordings_days": recordings_days}
+    wishes = {"keep_sessions_days": days, "keep_recordings_days": recordings_days, "agreed_at": timezone.now()}
     RetentionSettings.objects.update_or_create(pk=1, defaults=wishes)
     return str(retention.expire())
 

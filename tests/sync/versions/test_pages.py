@@ -11,10 +11,10 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from pytest_django import Settings
 
-from appliances.choices import BackupReason, State
+from appliances.choices import BackupReason, BrakeSubject, State
 from appliances.models import Account, EmailConfiguration, Site
 from sync import journal, role_changes, tasks
-from sync.datasync import backups
+from sync.datasync import backups, brake
 from sync.models import ConfigurationBackup, PeerView, StatusEvent
 from sync.rules.facts import Head, header_of
 from sync.versions import primary
@@ -221,3 +221,59 @@ def test_the_primary_leads_to_the_page_of_the_one_that_waits() -> None:
     page = text(client(), PAGE)
     assert "waits: its settings differ in one object" in page
     assert "https://10.0.4.12:8443/login/management/failover/differences/" in page
+
+
+def test_a_restore_that_would_delete_much_says_so_and_needs_leave_for_exactly_that() -> None:
+    pair.paired()
+    admin = client()
+    made = backups.save(BackupReason.BY_HAND)
+    for number in range(9):
+        Account.objects.create(username=f"user{number}")
+    path = f"{PAGE}backups/{made.pk}/"
+    page = text(admin, path)
+    choice = {"stamp": stamp_of(page), "all": "mine"}
+    confirm = admin.post(path, choice).content.decode()
+    assert "This deletes 9 of the 10 accounts of" in confirm
+    assert "Restore now and delete these" in confirm
+    [allow] = re.findall(r'name="allow" value="([0-9a-f]{64})"', confirm)
+
+    for other in ("", "0" * 64):
+        told = admin.post(path, {**choice, "confirmed": "1", "allow": other}, follow=True).content.decode()
+        assert "Nothing was changed: this choice would delete 9 of the 10 accounts" in told
+        assert Account.objects.count() == 10
+    admin.post(path, {**choice, "confirmed": "1", "allow": allow})
+    assert list(Account.objects.values_list("username", flat=True)) == ["operator"]
+
+
+def test_what_the_brake_stopped_stands_on_the_page_with_one_button(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair.backup()
+    brake.stop(BrakeSubject.SETTINGS, "ab" * 32, "all 9 accounts", ["anna", "bob"])
+    asked: list[str] = []
+    monkeypatch.setattr(tasks, "sync_now", asked.append)
+    looker = client("switch_roles")
+    page = text(looker, PAGE)
+    assert "It would delete <strong>all 9 accounts</strong>" in page
+    assert "<li>anna</li>" in page
+    assert "Allow this deletion" not in page
+    assert looker.post(f"{PAGE}allow-deletion/", {"fingerprint": "ab" * 32}).status_code == 403
+
+    Account.objects.all().delete()
+    admin = client()
+    assert "Allow this deletion and pull" in text(admin, PAGE)
+    told = admin.post(f"{PAGE}allow-deletion/", {"fingerprint": "cd" * 32}, follow=True).content.decode()
+    assert "nothing was allowed" in told
+    assert not asked
+    told = admin.post(f"{PAGE}allow-deletion/", {"fingerprint": "ab" * 32}, follow=True).content.decode()
+    assert "It may delete all 9 accounts" in told
+    assert asked == ["operator"]
+    assert "Allow this deletion" not in told
+    assert StatusEvent.objects.filter(event="brake.allowed").exists()
+
+
+def test_a_stopped_retention_leads_to_its_page() -> None:
+    pair.paired()
+    brake.stop(BrakeSubject.RETENTION, "ab" * 32, "all 30 recordings")
+    page = text(client(), PAGE)
+    assert "The retention waits for you" in page
+    assert "/login/appliances/retentionsettings/" in page
+    assert "Allow this deletion" not in page

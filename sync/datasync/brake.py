@@ -1,0 +1,94 @@
+"""The brake: what would delete much of what is here stops, and goes on only when somebody has allowed exactly that.
+
+What stopped stands in the database with the fingerprint of what it would delete. Allowed, the next attempt that would
+delete the same goes on; one that would delete anything else asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from blake3 import blake3
+from django.utils import timezone
+
+from appliances.choices import BrakeSubject, Severity
+from sync import history
+from sync.datasync.refusals import refused
+from sync.errors import SyncRefused
+from sync.models import BrakeStop
+from sync.rules import brake
+from sync.rules.brake import Removal
+from sync.rules.snapshot import Refusal
+
+NAMED = 20  # things named on the page
+
+
+def check(subject: BrakeSubject, removals: Iterable[Removal], doomed: Iterable[str], names: Sequence[str] = ()) -> None:
+    """Raises SyncRefused if so much would be deleted, unless exactly that was allowed.
+
+    `doomed` tells what is deleted: a key for each thing; `names` are those that the page shows.
+    """
+    listed = list(removals)
+    what = brake.stopped(listed)
+    if not what:
+        clear(subject)
+        return
+    fingerprint = fingerprint_of(doomed)
+    if BrakeStop.objects.filter(subject=subject, fingerprint=fingerprint, allowed_at__isnull=False).exists():
+        return
+    stop(subject, fingerprint, what, names)
+    raise refused(Refusal.MASS_DELETION, f"It would delete {what}.")
+
+
+def stop(subject: BrakeSubject, fingerprint: str, what: str, names: Sequence[str] = ()) -> None:
+    """What would delete this waits for somebody; told once for each fingerprint."""
+    if BrakeStop.objects.filter(subject=subject, fingerprint=fingerprint, allowed_at=None).exists():
+        return
+    fields: dict[str, object] = {"fingerprint": fingerprint, "what": what[:500], "names": list(names[:NAMED])}
+    fields |= {"stopped_at": timezone.now(), "allowed_at": None, "allowed_by": ""}
+    BrakeStop.objects.update_or_create(subject=subject, defaults=fields)
+    history.record(
+        "brake.stopped",
+        f"{BrakeSubject(subject).label} stopped before anything was deleted: it would delete {what}.",
+        severity=Severity.WARNING,
+        evidence={"names": list(names[:NAMED])},
+    )
+
+
+def fingerprint_of(doomed: Iterable[str]) -> str:
+    """The fingerprint of what would be deleted, in whatever order it comes."""
+    return blake3("\n".join(sorted(doomed)).encode()).hexdigest()
+
+
+def waiting() -> list[BrakeStop]:
+    """What waits for somebody to allow it."""
+    return list(BrakeStop.objects.filter(allowed_at=None).order_by("stopped_at"))
+
+
+def allow(fingerprint: str, allowed_by: str) -> BrakeStop:
+    """What stopped may delete exactly that.
+
+    Raises:
+        SyncRefused: nothing with this fingerprint waits any more.
+    """
+    found = BrakeStop.objects.filter(fingerprint=fingerprint, allowed_at=None).first()
+    if found is None:
+        raise SyncRefused(
+            "changed_meanwhile",
+            "What waited has changed meanwhile, so nothing was allowed.",
+            remedy="Look again at what would be deleted now.",
+        )
+    found.allowed_at, found.allowed_by = timezone.now(), allowed_by[:200]
+    found.save(update_fields=["allowed_at", "allowed_by"])
+    history.record(
+        "brake.allowed",
+        f"{allowed_by} allowed {found.get_subject_display().lower()} to delete {found.what}.",
+        severity=Severity.WARNING,
+        evidence={"names": found.names},
+    )
+    return found
+
+
+def clear(*subjects: BrakeSubject) -> None:
+    """Nothing waits of these any more, and what was allowed is done."""
+    BrakeStop.objects.filter(subject__in=subjects).delete()

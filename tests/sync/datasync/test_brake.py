@@ -1,0 +1,156 @@
+"""What would delete much stops, is shown, and goes on when exactly that was allowed."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.utils import timezone
+
+from appliances.choices import BrakeSubject, SyncStatus
+from appliances.models import Account, FileStoreFile, RetentionSettings, SupportSession
+from sync.datasync import brake, retention
+from sync.errors import SyncError, SyncRefused, code_of
+from sync.models import BrakeStop, StatusEvent
+from sync.rules.brake import Removal, stopped
+from tests.fakes import FakePeer
+from tests.sync.datasync import world
+from tests.sync.datasync.test_pull import There, sync
+
+
+def braked(peer: FakePeer) -> BrakeStop:
+    before = world.contents()
+    with pytest.raises(SyncError) as told:
+        sync(peer)
+    assert code_of(told.value) == "mass_deletion"
+    assert world.contents() == before
+    [found] = brake.waiting()
+    assert found.what in told.value.message
+    return found
+
+
+def test_a_data_sync_that_would_delete_most_accounts_and_files_waits_until_that_is_allowed(
+    peer: FakePeer, there: There
+) -> None:
+    for number in range(8):
+        there("account", f"user{number}")
+        there("store_file", f"file {number}", bytes([number]))
+    sync(peer)
+    there("run", "from appliances.models import *; Account.objects.exclude(username='user0').delete()")
+    there("run", "from appliances.models import *; FileStoreFile.objects.all().delete()")
+
+    found = braked(peer)
+    assert found.what == "7 of the 8 accounts and all 8 files"
+    assert "user3" in found.names
+    assert "file 3" in found.names
+    again = braked(peer)
+    assert again.fingerprint == found.fingerprint
+    assert StatusEvent.objects.filter(event="brake.stopped").count() == 1
+
+    brake.allow(found.fingerprint, "anna")
+    assert sync(peer).status == SyncStatus.SUCCESS
+    both_hold_the_same_settings(there)
+    assert Account.objects.count() == 1
+    assert not FileStoreFile.objects.exists()
+    assert not BrakeStop.objects.exists()
+
+
+def both_hold_the_same_settings(there: There) -> None:
+    assert world.contents() == there("contents")
+
+
+def test_what_was_allowed_is_exactly_that(peer: FakePeer, there: There) -> None:
+    for number in range(9):
+        there("account", f"user{number}")
+    sync(peer)
+    there("run", "from appliances.models import *; Account.objects.exclude(username__in=['user0', 'user1']).delete()")
+    found = braked(peer)
+    brake.allow(found.fingerprint, "anna")
+    there("run", "from appliances.models import *; Account.objects.filter(username='user1').delete()")
+    other = braked(peer)
+    assert other.fingerprint != found.fingerprint
+    with pytest.raises(SyncRefused, match="changed meanwhile"):
+        brake.allow(found.fingerprint, "anna")
+    brake.allow(other.fingerprint, "anna")
+    sync(peer)
+    assert list(Account.objects.values_list("username", flat=True)) == ["user0"]
+
+
+def test_a_founding_that_went_the_wrong_way_round_deletes_nothing(peer: FakePeer) -> None:
+    for number in range(6):
+        world.account(f"user{number}")
+    found = braked(peer)
+    assert found.what == "all 6 accounts"
+    assert Account.objects.count() == 6
+
+
+def test_few_of_many_and_few_at_all_need_no_leave(peer: FakePeer, there: There) -> None:
+    world.account("admin")  # as each new appliance has one
+    for number in range(20):
+        there("account", f"user{number}")
+    sync(peer)
+    there("run", "from appliances.models import *; [a.delete() for a in Account.objects.all()[:6]]")
+    sync(peer)
+    assert Account.objects.count() == 14
+
+
+def test_deletions_of_sessions_that_come_from_the_peer_wait_too(peer: FakePeer, there: There) -> None:
+    keys = [there("whole_session", f"session {number}") for number in range(25)]
+    sync(peer)
+    for key in keys[:20]:
+        there("delete_session", key)
+    found = braked(peer)
+    assert found.subject == BrakeSubject.RECORDS
+    assert found.what == "20 of the 25 support sessions and 20 of the 25 recordings"
+    brake.allow(found.fingerprint, "anna")
+    sync(peer)
+    assert SupportSession.objects.count() == 5
+    both_hold_the_same_settings(there)
+
+
+@pytest.mark.django_db
+class TestRetention:
+    @pytest.fixture(autouse=True)
+    def primary(self) -> None:
+        world.set_state({"state": "p_active", "initialised": True})
+        for number in range(30):
+            world.whole_session(f"session {number}", age_days=number)
+
+    def rule(self, days: int, agreed_at: dt.datetime | None) -> None:
+        RetentionSettings.objects.update_or_create(pk=1, defaults={"keep_sessions_days": days, "agreed_at": agreed_at})
+
+    def test_what_would_delete_much_at_once_stops_and_is_told_once(self) -> None:
+        self.rule(5, None)
+        for _ in range(2):
+            assert not retention.expire()
+        assert SupportSession.objects.count() == 30
+        [found] = brake.waiting()
+        assert found.subject == BrakeSubject.RETENTION
+        assert "25 of the 30 support sessions" in found.what
+        assert StatusEvent.objects.filter(event="brake.stopped").count() == 1
+
+    def test_what_was_agreed_to_is_deleted(self) -> None:
+        self.rule(5, timezone.now())
+        assert retention.expire().sessions == 25
+        assert not brake.waiting()
+
+    def test_a_clock_that_jumps_deletes_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.rule(60, timezone.now())
+        later = timezone.now() + dt.timedelta(days=3650)
+        monkeypatch.setattr(timezone, "now", lambda: later)
+        assert not retention.expire()
+        assert SupportSession.objects.count() == 30
+        assert brake.waiting()
+
+    def test_a_few_go_without_asking(self) -> None:
+        self.rule(25, None)
+        assert retention.expire().sessions == 5
+
+
+def test_what_is_much() -> None:
+    assert stopped([]) == ""
+    assert stopped([Removal("files", 4, 4), Removal("accounts", 30, 100)]) == ""
+    assert stopped([Removal("files", 5, 5)]) == "all 5 files"
+    assert stopped([Removal("files", 5, 5), Removal("groups", 9, 9), Removal("accounts", 31, 100)]) == (
+        "all 5 files, all 9 groups and 31 of the 100 accounts"
+    )
