@@ -62,6 +62,12 @@ class Pulse:
             self.attempt = Attempt(ballot(state.parity, state.term), witness_seconds(times))
         return self.attempt
 
+    def give_lease_up(self) -> None:
+        """The witness is not asked any more: this is no serving primary."""
+        if self.lease is not None:
+            self.lease.end()
+            self.lease = None
+
     def back_off(self, reason: str) -> None:
         """The attempt was given up: no other for 30 s, and for twice as long each time that the reason is the same."""
         seconds, before = self._back_off
@@ -107,7 +113,9 @@ def consider(pulse: Pulse, *, stood_still: float) -> None:
         state, times = journal.read(), probes.times()
         if state.role == Role.PRIMARY:
             _watch_myself(pulse, state, times, stood_still)
-        elif state.role == Role.BACKUP:
+            return
+        pulse.give_lease_up()
+        if state.role == Role.BACKUP:
             _watch_the_primary(pulse, state, times)
 
 
@@ -130,7 +138,7 @@ def _watch_myself(pulse: Pulse, state: RoleState, times: timing.Timing, stood_st
     pulse.note_health(health.read(), now)
     pulse.limit = None
     if state.state not in (State.P_ACTIVE, State.P_DRAINING) or probes.acknowledged().timeout is None:
-        pulse.lease = None
+        pulse.give_lease_up()
         return
     pulse.attempt = None
     if stood_still >= times.lifetime:
@@ -140,6 +148,7 @@ def _watch_myself(pulse: Pulse, state: RoleState, times: timing.Timing, stood_st
     pulse.limit = min((moment for moment, _ in limits), default=None)
     over = [event for moment, event in limits if moment < now]
     if over:
+        pulse.give_lease_up()
         act.deliver(over[0])
 
 
@@ -154,7 +163,7 @@ def _limits(pulse: Pulse, state: RoleState, times: timing.Timing, now: float) ->
         found.append((heard + times.isolation, e.Isolated(now - heard)))
     if settings.WITNESS_COMMAND:
         pulse.lease = pulse.lease or Lease()
-        pulse.lease.renew_if_due(state.own_term, witness_seconds(times))
+        pulse.lease.keep(state.own_term, witness_seconds(times))
         ends = max(pulse.lease.ends(witness_seconds(times)), peer + 2 * times.interval + times.probe)
         found.append((ends, e.Isolated(now - peer, "Neither the peer nor the witness answers")))
     if pulse.unwell_since is not None:

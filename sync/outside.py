@@ -15,6 +15,7 @@ import signal
 import subprocess
 import threading
 import time
+from dataclasses import dataclass
 
 from django.conf import settings
 
@@ -99,21 +100,28 @@ def _listen(process: subprocess.Popen[bytes], output: int, deadline: float) -> s
 
 def ask_witness(term: int, ttl: int) -> Errand | None:
     """Ask the witness to hold the primary role for this appliance, in this term and for so many seconds."""
-    return _run(settings.WITNESS_COMMAND, min(WITNESS_SECONDS, ttl), TERM=str(term), TTL=str(ttl))
+    return _run(settings.WITNESS_COMMAND, min(WITNESS_SECONDS, ttl), _told(), term, ttl)
 
 
 def fence(term: int) -> Errand | None:
     """Switch the peer off, so that this appliance may be primary in this term."""
-    return _run(settings.FENCING_COMMAND, FENCE_SECONDS, TERM=str(term))
+    return _run(settings.FENCING_COMMAND, FENCE_SECONDS, _told(), term)
 
 
-def _run(command: str, seconds: float, **environment: str) -> Errand | None:
-    """The program at work; None where none is configured."""
+def _told() -> dict[str, str]:
+    """What each program is told of the pair; empty without a relationship."""
     row = selectors.relationship()
-    if not command.strip() or row is None:
+    if row is None:
+        return {}
+    return {"PAIR_ID": row.pair_id, "NODE": selectors.this_appliance().guid, "PEER_HOST": row.peer_host}
+
+
+def _run(command: str, seconds: float, told: dict[str, str], term: int, ttl: int | None = None) -> Errand | None:
+    """The program at work; None where none is configured, or there is no relationship."""
+    if not command.strip() or not told:
         return None
-    told = {"PAIR_ID": row.pair_id, "NODE": selectors.this_appliance().guid, "PEER_HOST": row.peer_host}
-    return Errand(command, seconds, {**told, **environment})
+    wanted = {"TERM": str(term)} | ({} if ttl is None else {"TTL": str(ttl)})
+    return Errand(command, seconds, {**told, **wanted})
 
 
 def witness_seconds(times: Timing) -> int:
@@ -174,21 +182,49 @@ def attempt_and_wait(term: int, ttl: int) -> Attempt:
     return attempt
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """What the last turn of a primary wanted of the witness; `at` is CLOCK_BOOTTIME seconds."""
+
+    term: int
+    ttl: int
+    told: dict[str, str]
+    at: float
+
+
 class Lease:
-    """The witness's word for a primary that serves, renewed four times in its lifetime."""
+    """The witness's word for a primary that serves, renewed four times in its lifetime.
+
+    A thread asks, so that slow turns do not make it rarer; without turns for half the lifetime it asks no more, and
+    whoever does not live does not hold the role.
+    """
 
     def __init__(self) -> None:
         self.granted = journal.boottime()
-        self._errand: Errand | None = None
+        self._wish: _Wish | None = None
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
 
-    def renew_if_due(self, term: int, ttl: int) -> None:
-        """Ask for it again when a quarter of its time has passed; this returns at once."""
-        if self._errand is not None and self._errand.answer is None:
-            return
-        if self._errand is not None and self._errand.answer:
-            self.granted = max(self.granted, self._errand.asked)
-        if self._errand is None or journal.boottime() - self._errand.asked >= ttl / 4:
-            self._errand = ask_witness(term, ttl)
+    def keep(self, term: int, ttl: int) -> None:
+        """Go on asking for it, as each turn of a serving primary wants; this returns at once."""
+        self._wish = _Wish(term, ttl, _told(), journal.boottime())
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._renew, name="witness", daemon=True)
+            self._thread.start()
+
+    def end(self) -> None:
+        """Ask no more."""
+        self._over.set()
+
+    def _renew(self) -> None:
+        while not self._over.is_set() and (wish := self._wish) and journal.boottime() - wish.at <= wish.ttl / 2:
+            errand = _run(settings.WITNESS_COMMAND, min(WITNESS_SECONDS, wish.ttl), wish.told, wish.term, wish.ttl)
+            if errand is None:
+                return
+            errand.thread.join()
+            if errand.answer:
+                self.granted = max(self.granted, errand.asked)
+            self._over.wait(max(0.0, errand.asked + wish.ttl / 4 - journal.boottime()))
 
     def ends(self, ttl: int) -> float:
         """When this primary must stop at the latest, in CLOCK_BOOTTIME seconds.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 
+from django.conf import settings
+
 from appliances import selectors
 from appliances.choices import Role
 from appliances.models import FailoverRelationship
@@ -23,7 +25,7 @@ log = logging.getLogger(__name__)
 def claim_look_by_name() -> bool:
     """Whether this backup has to look for the primary under its name now; asked again at once, the answer is no."""
     row = selectors.relationship()
-    if row is None or journal.read().role != Role.BACKUP:
+    if not settings.LOOK_BY_NAME or row is None or journal.read().role != Role.BACKUP:
         return False
     view, name, now = PeerView.load(), _name_of_peer(row), journal.boottime()
     known = view.by_name

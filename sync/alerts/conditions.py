@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from django.conf import settings
+
 from appliances.choices import ProbeOutcome, Role, State, SyncStatus
 from sync import overview
 from sync.alerts.sight import Sight
@@ -237,7 +239,7 @@ CONDITIONS = (
     ),
     Condition("backup_off", BACKUP, SOON, _backup_off),
     Condition("unwell", BOTH, Hold(begins=20), _unwell),  # a web server that starts takes some seconds
-    Condition("by_name", BACKUP, SOON, _by_name),
+    Condition("by_name", BACKUP, SOON, _by_name, applies=lambda _: settings.LOOK_BY_NAME),
     Condition("not_pulled", PRIMARY, SOON, _not_pulled),
     Condition("shared_ip_off", PRIMARY, SURE, _shared_ip_off),
     Condition("shared_ip_unlisted", BOTH, SOON, _shared_ip_unlisted),

@@ -7,7 +7,9 @@ import os
 import shlex
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,59 @@ def test_a_program_finds_no_secrets_in_its_environment(tmp_path: Path, monkeypat
 
 def test_a_program_may_say_as_much_as_it_likes() -> None:
     assert answer_of(shlex.join([sys.executable, "-c", "print('word ' * 1_000_000)"])) is True
+
+
+@dataclass
+class Asked:
+    """A witness that grants at once, on a clock that each look moves on by a twentieth of a second."""
+
+    moments: list[float] = field(default_factory=list)
+    now: float = 1000.0
+
+    def boottime(self) -> float:
+        """The clock."""
+        self.now += 0.05
+        return self.now
+
+    def run(self, *_: object) -> outside.Errand:
+        """One errand that has ended."""
+        errand = object.__new__(outside.Errand)
+        errand.asked, errand.answer = self.boottime(), True
+        errand.thread = threading.Thread(target=lambda: None)
+        errand.thread.start()
+        self.moments.append(errand.asked)
+        return errand
+
+
+def kept(monkeypatch: pytest.MonkeyPatch) -> tuple[Asked, outside.Lease]:
+    """The word of a witness that a single turn wanted, for a second."""
+    asked = Asked()
+    monkeypatch.setattr(journal, "boottime", asked.boottime)
+    monkeypatch.setattr(outside, "_run", asked.run)
+    monkeypatch.setattr(outside, "_told", dict)
+    lease = outside.Lease()
+    lease.keep(2, 1)
+    return asked, lease
+
+
+def test_the_witness_is_asked_again_though_no_turn_comes_until_half_of_its_word_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, lease = kept(monkeypatch)
+    assert lease._thread is not None
+    lease._thread.join(10)
+    assert not lease._thread.is_alive()
+    assert len(asked.moments) >= 2
+    assert lease.granted == asked.moments[-1]
+    assert asked.moments[-1] - 1000.0 <= 0.5 + 0.2
+
+
+def test_who_is_no_serving_primary_asks_the_witness_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, lease = kept(monkeypatch)
+    pulse = failover.Pulse()
+    pulse.lease = lease
+    pulse.give_lease_up()
+    assert pulse.lease is None
+    assert lease._thread is not None
+    lease._thread.join(10)
+    assert not lease._thread.is_alive()

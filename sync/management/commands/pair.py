@@ -43,6 +43,7 @@ class Site:
             "HOST_NAME": f"{self.name}.example.com",
             "LISTEN": self.listen,
             "ALLOW_LOOPBACK_TARGETS": "1",
+            "LOOK_BY_NAME": "0",  # nobody has the names of example.com
             "LOG_FORMAT": "json",
         }
         prefix = f"{self.name.upper()}_"

@@ -41,6 +41,12 @@ def test_only_a_backup_looks_and_only_when_it_is_due(monkeypatch: pytest.MonkeyP
     assert alerts.claim_look_by_name(), "another name is looked for at once"
 
 
+def test_where_names_stand_in_no_dns_nobody_looks(settings: Settings) -> None:
+    named("site2.example.com")
+    settings.LOOK_BY_NAME = False
+    assert not alerts.claim_look_by_name()
+
+
 def test_a_primary_does_not_look() -> None:
     pair.paired(State.P_ACTIVE)
     assert not alerts.claim_look_by_name()
