@@ -140,14 +140,15 @@ def fix(requested_by: str) -> RoleChange:
     # Where both pressed at once, the peer may have done it.
     if outcome is not None and outcome.is_refused and not _has_been_done(it):
         raise ChangeRefused(outcome.refusal, remedy="Press Fix This Error again.")
-    history.record("role_change.fixed", f"Fix This Error: {it.choice.sentence}", evidence=evidence)
+    told = it.choice.told(known.host_name if it.stays_here else known.peer_name)
+    history.record("role_change.fixed", f"Fix This Error: {told}", evidence=evidence)
     return RoleChange.objects.create(
         kind=ChangeKind.CONFLICT,
         target_role=Role.PRIMARY if it.stays_here else Role.BACKUP,
         requested_by=requested_by,
         status=ChangeStatus.COMPLETED,
         step=ChangeStep.PROMOTED,
-        reason=it.choice.sentence,
+        reason=told,
         finished_at=timezone.now(),
     )
 

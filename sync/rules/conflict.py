@@ -37,13 +37,17 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Choice:
-    """Who is to be primary, which criterion decided, and what the administrator reads."""
+    """Who is to be primary, which criterion decided, and `because` of what, in words."""
 
     winner: str
     loser: str
     criterion: str
-    sentence: str
+    because: str
     winner_has_older_settings: bool
+
+    def told(self, winner: str) -> str:
+        """What the administrator reads; `winner` is the host name of the one that is to be primary."""
+        return f"{winner} is to be primary, because {self.because}."
 
 
 _CRITERIA: tuple[tuple[str, str], ...] = (
@@ -88,6 +92,6 @@ def _choice(winner: Evidence, loser: Evidence, criterion: str, because: str) -> 
         winner=winner.guid,
         loser=loser.guid,
         criterion=criterion,
-        sentence=f"This one is to be primary: {because}.",
+        because=because,
         winner_has_older_settings=winner.head < loser.head,
     )

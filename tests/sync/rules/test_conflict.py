@@ -35,7 +35,7 @@ def test_both_sides_name_the_same_appliance(one: Evidence, other: Evidence) -> N
     choice = decide(one, other)
     assert choice == decide(other, one)
     assert {choice.winner, choice.loser} == {"a", "b"}
-    assert choice.sentence
+    assert choice.told("site2.example.com").startswith("site2.example.com is to be primary, because ")
 
 
 @given(evidence("a"), evidence("b"))
