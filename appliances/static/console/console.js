@@ -46,7 +46,7 @@
   document.addEventListener("toggle", function (event) {
     if (event.target.matches("details[data-stays]")) unfolded[event.target.open ? "add" : "delete"](event.target.id);
   }, true);
-  document.addEventListener("htmx:afterSwap", function () {
+  document.addEventListener("htmx:oobAfterSwap", function () {
     document.querySelectorAll("details[data-stays]").forEach(function (part) { part.open = unfolded.has(part.id); });
   });
   function unfoldNamed() {
