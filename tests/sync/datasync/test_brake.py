@@ -16,6 +16,7 @@ from sync.rules.brake import Removal, stopped
 from tests.fakes import FakePeer
 from tests.sync.datasync import world
 from tests.sync.datasync.test_pull import There, sync
+from tests.sync.pairs import settings_open
 
 
 def braked(peer: FakePeer) -> BrakeStop:
@@ -77,15 +78,17 @@ def test_what_was_allowed_is_exactly_that(peer: FakePeer, there: There) -> None:
 
 
 def test_a_founding_that_went_the_wrong_way_round_deletes_nothing(peer: FakePeer) -> None:
-    for number in range(6):
-        world.account(f"user{number}")
+    with settings_open():
+        for number in range(6):
+            world.account(f"user{number}")
     found = braked(peer)
     assert found.what == "all 6 accounts"
     assert Account.objects.count() == 6
 
 
 def test_few_of_many_and_few_at_all_need_no_leave(peer: FakePeer, there: There) -> None:
-    world.account("admin")  # as each new appliance has one
+    with settings_open():
+        world.account("admin")  # as each new appliance has one
     for number in range(20):
         there("account", f"user{number}")
     sync(peer)
