@@ -13,7 +13,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from appliances import blobs
+from appliances import blob_partials, blobs
 
 
 @dataclass(frozen=True)
@@ -43,4 +43,5 @@ def sweep(referenced: Collection[str], grace: dt.timedelta) -> Swept:
         with contextlib.suppress(FileNotFoundError):
             if folder.stat().st_mtime < oldest_kept:
                 shutil.rmtree(folder, ignore_errors=True)
+    blob_partials.remove_older(oldest_kept)
     return Swept(count, freed)

@@ -189,7 +189,7 @@ class Batch:
 
     def __init__(self) -> None:
         staging = Path(settings.STAGING_DIR)
-        with _full_disk_named():
+        with full_disk_named():
             staging.mkdir(mode=0o700, parents=True, exist_ok=True)
             Path(settings.BLOB_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
             self._folder = tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=staging)
@@ -243,7 +243,7 @@ class Batch:
         if blob_id != expected_id:
             raise _other_bytes(expected_id, blob_id)
         staged = self._next_place()
-        with _full_disk_named():
+        with full_disk_named():
             try:
                 durable.write_new(staged, content)
             except BaseException:
@@ -251,6 +251,14 @@ class Batch:
                 raise
         self._waiting[blob_id] = staged
         return StoredBlob(blob_id, len(content))
+
+    def take(self, blob_id: str, staged: Path) -> None:
+        """Take a file on the file system of the store, whose bytes have this id, into the batch.
+
+        It is where it was until the batch is flushed.
+        """
+        os.utime(staged)
+        self._waiting[blob_id] = str(staged)
 
     def flush(self) -> None:
         """Put all that waits into the store; durable when this returns.
@@ -260,7 +268,7 @@ class Batch:
         """
         if not self._waiting:
             return
-        with _full_disk_named(), guard(fcntl.LOCK_SH):
+        with full_disk_named(), guard(fcntl.LOCK_SH):
             if len(self._waiting) == 1:
                 self._publish_one()
             else:
@@ -283,7 +291,7 @@ class Batch:
         staged, hasher, written = self._next_place(), blake3(), 0
         try:
             with (
-                _full_disk_named(),
+                full_disk_named(),
                 open(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0) as file,
             ):
                 for chunk in _chunks(source):
@@ -305,7 +313,7 @@ def adopt(staged: Path, blob_id: str) -> None:
         StoreFull: the file is where it was.
     """
     os.utime(staged)
-    with _full_disk_named(), guard(fcntl.LOCK_SH):
+    with full_disk_named(), guard(fcntl.LOCK_SH):
         _publish(staged, path(blob_id))
 
 
@@ -332,6 +340,17 @@ def all_ids() -> Iterator[str]:
                     yield folder.name + file.name
 
 
+@contextlib.contextmanager
+def full_disk_named() -> Iterator[None]:
+    """A full disk is a StoreFull."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StoreFull("The disk of this appliance is full; nothing was stored.") from error
+        raise
+
+
 def guard(how: int) -> contextlib.AbstractContextManager[None]:
     """Keep the sweep (LOCK_EX) from removing a name that somebody (LOCK_SH) is just renewing."""
     return durable.folder_lock(Path(settings.BLOB_DIR), how)
@@ -343,16 +362,6 @@ def _missing_named(blob_id: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise BlobMissing(f"{blob_id} is not in the store of this appliance") from error
-
-
-@contextlib.contextmanager
-def _full_disk_named() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StoreFull("The disk of this appliance is full; nothing was stored.") from error
-        raise
 
 
 def _other_bytes(expected_id: str, blob_id: str) -> BlobCorrupt:

@@ -1,9 +1,11 @@
 """How blobs are carried: one after another in the order agreed on, small ones many to a frame.
 
-    {"pack": n}              n lengths of 4 bytes, then n whole blobs; length 0xFFFFFFFF: the sender does not have it
-    {"blob": id, "size": n}  a piece of a larger blob
+    {"pack": n}          n lengths of 4 bytes, then n whole blobs; length 0xFFFFFFFF: the sender does not have it
+    {"blob": id, "size": n, "from": start}                          a piece of a larger blob
+    {"blob": id, "size": n, "from": start, "copy": [at, length]}    such a piece, out of the earlier version of the file
 
-Nothing here is believed: whoever stores a blob compares its hash with its id.
+A larger blob begins at `start` where the receiver has what precedes it from an earlier attempt. Nothing here is
+believed: whoever stores a blob compares its hash with its id.
 """
 
 from __future__ import annotations
@@ -11,9 +13,12 @@ from __future__ import annotations
 import json
 import struct
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO
 
-from appliances import blobs
+from appliances import blob_delta, blobs
+from appliances.blob_delta import Part
 from sync.datasync.frames import BODY_BYTES, FrameReader
 from sync.errors import PeerMisbehaved
 
@@ -22,7 +27,18 @@ LACKING = 0xFFFFFFFF
 LENGTH_BYTES = 4
 
 
-def of_blobs(wanted: Iterable[str], *, may_lack: bool = False) -> Iterator[bytes | bytearray]:
+@dataclass(frozen=True)
+class Helps:
+    """What the receiver has of larger blobs: how many bytes, by blob; and the earlier version of the file, by blob."""
+
+    starts: Mapping[str, int] = field(default_factory=dict)
+    bases: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_HELPS = Helps()
+
+
+def of_blobs(wanted: Iterable[str], helps: Helps = NO_HELPS, *, may_lack: bool = False) -> Iterator[bytes | bytearray]:
     """The frames that carry these blobs, in this order.
 
     Raises:
@@ -44,7 +60,7 @@ def of_blobs(wanted: Iterable[str], *, may_lack: bool = False) -> Iterator[bytes
             yield _packed(pack)
             pack, taken = [], 0
         if content is None:
-            yield from _pieces(blob_id)
+            yield from _larger(blob_id, helps)
         else:
             pack.append(content)
             taken += room
@@ -52,15 +68,25 @@ def of_blobs(wanted: Iterable[str], *, may_lack: bool = False) -> Iterator[bytes
         yield _packed(pack)
 
 
-class BlobReader:
-    """The blobs that come next in a stream. Read all pieces of one before the next."""
+@dataclass(frozen=True)
+class Incoming:
+    """A larger blob that comes: its size, where it begins, and its pieces from there. Read them all."""
 
-    def __init__(self, reader: FrameReader) -> None:
+    size: int
+    start: int
+    pieces: Iterator[memoryview]
+
+
+class BlobReader:
+    """The blobs that come next in a stream. Read all pieces of one before the next, and none after the next."""
+
+    def __init__(self, reader: FrameReader, helps: Helps = NO_HELPS) -> None:
         self._reader = reader
+        self._helps = helps
         self._pack: deque[memoryview | None] = deque()
 
-    def take(self, blob_id: str) -> memoryview | Iterator[memoryview] | None:
-        """The content of a blob, whole or in pieces; None if the peer does not have it.
+    def take(self, blob_id: str) -> memoryview | Incoming | None:
+        """The content of a blob; None if the peer does not have it.
 
         Raises:
             PeerMisbehaved: something else comes next.
@@ -68,7 +94,7 @@ class BlobReader:
         if not self._pack:
             header, body = self._reader.peek() or ({}, memoryview(b""))
             if set(header) != {"pack"}:
-                return self._pieces(blob_id, _size_of(header, blob_id))
+                return self._larger(header, blob_id)
             self._reader.take()
             self._pack.extend(_unpacked(header["pack"], body))
         return self._pack.popleft()
@@ -78,14 +104,43 @@ class BlobReader:
         if self._pack:
             raise PeerMisbehaved("the data-sync carries more files than asked for")
 
-    def _pieces(self, blob_id: str, size: int) -> Iterator[memoryview]:
-        left = size
+    def _larger(self, header: dict[str, object], blob_id: str) -> Incoming:
+        size, start = header.get("size"), header.get("from")
+        if header.get("blob") != blob_id or type(size) is not int or type(start) is not int:
+            raise PeerMisbehaved("the stream of the data-sync carries another file than asked for")
+        if start not in (0, self._helps.starts.get(blob_id, 0)) or not start < size:
+            raise PeerMisbehaved("a file of the data-sync does not begin where it was asked for")
+        said = {"blob": blob_id, "size": size, "from": start}
+        return Incoming(size, start, self._pieces(said, size - start))
+
+    def _pieces(self, said: dict[str, object], left: int) -> Iterator[memoryview]:
         while left:
             header, piece = self._reader.take()
-            if header != {"blob": blob_id, "size": size} or not 0 < len(piece) <= left:
+            if "copy" in header:
+                at, length = _copy_of(header.pop("copy"), left)
+                if header != said or piece:
+                    raise PeerMisbehaved("a file of the data-sync was cut off")
+                left -= length
+                yield from self._copied(str(said["blob"]), at, length)
+                continue
+            if header != said or not 0 < len(piece) <= left:
                 raise PeerMisbehaved("a file of the data-sync was cut off")
             left -= len(piece)
             yield piece
+
+    def _copied(self, blob_id: str, at: int, length: int) -> Iterator[memoryview]:
+        base = self._helps.bases.get(blob_id, "")
+        if not base:
+            raise PeerMisbehaved("a file of the data-sync refers to another one that was not named")
+        buffer = memoryview(bytearray(min(length, BODY_BYTES)))
+        with blobs.open_blob(base) as file:
+            file.seek(at)
+            while length:
+                got = file.readinto(buffer[: min(length, len(buffer))])  # type: ignore[attr-defined]
+                if not got:
+                    raise PeerMisbehaved("a file of the data-sync refers to what its earlier version does not have")
+                length -= got
+                yield buffer[:got]
 
 
 def _packed(contents: list[bytes | None]) -> bytes:
@@ -108,24 +163,51 @@ def _unpacked(count: object, body: memoryview) -> Iterator[memoryview | None]:
             at += length
 
 
-def _size_of(header: dict[str, object], blob_id: str) -> int:
-    size = header.get("size")
-    if set(header) != {"blob", "size"} or header["blob"] != blob_id or type(size) is not int or size <= 0:
-        raise PeerMisbehaved("the stream of the data-sync carries another file than asked for")
-    return size
+def _copy_of(said: object, left: int) -> tuple[int, int]:
+    if not isinstance(said, list) or [type(number) for number in said] != [int, int]:
+        raise PeerMisbehaved("a file of the data-sync does not say what it is made of")
+    at, length = said
+    if at < 0 or not 0 <= length <= left:
+        raise PeerMisbehaved("a file of the data-sync does not say what it is made of")
+    return at, length
 
 
-def _pieces(blob_id: str) -> Iterator[bytearray]:
+def _larger(blob_id: str, helps: Helps) -> Iterator[bytes | bytearray]:
+    size = blobs.size(blob_id)
+    start = helps.starts.get(blob_id, 0)
+    start = start if 0 < start < size else 0
+    said = {"blob": blob_id, "size": size, "from": start}
     with blobs.open_blob(blob_id) as file:
-        left = size = blobs.size(blob_id)
-        head = _header({"blob": blob_id, "size": size})
-        while left:
-            count = min(left, BODY_BYTES)
-            frame = bytearray(len(head) + count)
-            frame[: len(head)] = head
-            file.readinto(memoryview(frame)[len(head) :])  # type: ignore[attr-defined]
-            left -= count
-            yield frame
+        for part in _parts(file, helps.bases.get(blob_id, ""), start, size):
+            if part.is_copy:
+                yield _header({**said, "copy": [part.at, part.length]})
+            else:
+                yield from _pieces(file, _header(said), part)
+
+
+def _parts(file: BinaryIO, base: str, start: int, size: int) -> Iterator[Part]:
+    """What the blob consists of from `start` on."""
+    if not base or not blobs.has(base):
+        yield Part(is_copy=False, at=start, length=size - start)
+        return
+    with blobs.open_blob(base) as earlier:
+        for part in blob_delta.parts(earlier.fileno(), file.fileno()):
+            skipped = min(start, part.length)
+            start -= skipped
+            if not part.length or skipped < part.length:
+                yield Part(part.is_copy, part.at + skipped, part.length - skipped)
+
+
+def _pieces(file: BinaryIO, head: bytes, part: Part) -> Iterator[bytearray]:
+    file.seek(part.at)
+    left = part.length
+    while left:
+        count = min(left, BODY_BYTES)
+        frame = bytearray(len(head) + count)
+        frame[: len(head)] = head
+        file.readinto(memoryview(frame)[len(head) :])  # type: ignore[attr-defined]
+        left -= count
+        yield frame
 
 
 def _header(said: dict[str, object]) -> bytes:

@@ -13,9 +13,11 @@ from appliances.models import FailoverRelationship
 from sync import crash, journal
 from sync.datasync import blob_frames, frames, marks, served, snapshots, union
 from sync.datasync.apply import digests
+from sync.datasync.blob_frames import Helps
+from sync.datasync.blobs_in import store_blobs
 from sync.datasync.bulk import Bulk
 from sync.datasync.frames import FrameReader, LineCutter, Section
-from sync.datasync.receive import check_space, note_blob, store_blobs
+from sync.datasync.receive import check_space, note_blob
 from sync.datasync.refusals import refused
 from sync.datasync.registry import APPEND_ONLY, SETTINGS, by_label
 from sync.datasync.wrapping import SecretWrap, for_snapshot
@@ -88,9 +90,9 @@ def blob_stream(message: PullBlobs) -> Iterator[bytes | bytearray]:
     """
     snapshots.folder(message.snapshot_id)
     _in_source_state()
-    if not all(blobs.is_blob_id(blob_id) for blob_id in message.blobs):
+    if not all(map(blobs.is_blob_id, [*message.blobs, *message.bases.values()])):
         raise PeerMisbehaved("what is asked for is not a blob id")
-    return snapshots.kept_while(message.snapshot_id, _each_blob(message.blobs))
+    return snapshots.kept_while(message.snapshot_id, _each_blob(message))
 
 
 def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone:
@@ -202,8 +204,9 @@ def _row_frames(tables: list[tuple[Section, Iterator[bytes]]], wanted: Iterable[
         yield from frames.of_rows(Section(*part.key), marks.lines_in_order(part))
 
 
-def _each_blob(wanted: Iterable[str]) -> Iterator[bytes | bytearray]:
-    for frame in blob_frames.of_blobs(wanted, may_lack=True):
+def _each_blob(message: PullBlobs) -> Iterator[bytes | bytearray]:
+    helps = Helps(message.starts, message.bases)
+    for frame in blob_frames.of_blobs(message.blobs, helps, may_lack=True):
         yield frame
         crash.point("source serving blobs")
 

@@ -16,6 +16,7 @@ from appliances.choices import BrakeSubject, OperationKind, Role, Severity, Sync
 from appliances.models import BackupSettings
 from sync import crash, history, journal
 from sync.datasync import apply, brake, failures, lease, marks, receive, tombstones, union
+from sync.datasync.fetch import fetch, room_for
 from sync.datasync.folders.pull import pull_folders
 from sync.datasync.lease import LeaseLost, Progress
 from sync.datasync.receive import Received, RowReceiver, Staging
@@ -29,7 +30,7 @@ from sync.peer import identity
 from sync.peer.client import PeerClient
 from sync.peer.messages import Done
 from sync.peer.pace import Pace
-from sync.peer.sync_messages import Manifest, PullBegin, PullBlobs, PullEnd, PullReport, PullRows
+from sync.peer.sync_messages import Manifest, PullBegin, PullEnd, PullReport, PullRows
 from sync.rules import diff
 from sync.rules.diff import Mark, TableDigest
 from sync.rules.facts import Operation, header_of
@@ -37,7 +38,6 @@ from sync.rules.snapshot import Refusal, may_apply
 
 ANSWER_SECONDS = 60.0  # the primary digests its settings and writes a snapshot before it answers
 SWAP_WAIT_SECONDS = 30.0  # an ordinary data-sync notices within a moment that a swap has begun, and ends
-BLOBS_A_CALL = 5000  # ids in one request, which is far below the size limit of a message
 CLOCK_WARNING = dt.timedelta(hours=24)
 REPORTED = ServedSync.FIGURES
 RECEIVING = frozenset({SyncStage.ROWS, SyncStage.BLOBS})
@@ -231,20 +231,10 @@ class _Pull:
     def _blobs(self, manifest: Manifest, received: Received) -> None:
         self._progress.stage(SyncStage.BLOBS)
         absent = receive.missing(received.blobs)
-        receive.check_space(sum(absent.values()), len(absent))
+        needed = room_for(absent)
         self._run.blobs_total = len(absent)
-        self._run.bytes_total = self._run.bytes_done + sum(absent.values())
-        damaged = self._fetch(manifest, list(absent))
-        if damaged and self._fetch(manifest, damaged):
-            raise refused(Refusal.BLOB_CORRUPT, f"{damaged[0]}.")
-
-    def _fetch(self, manifest: Manifest, wanted: list[str]) -> list[str]:
-        damaged: list[str] = []
-        for start in range(0, len(wanted), BLOBS_A_CALL):
-            part = wanted[start : start + BLOBS_A_CALL]
-            with self._client.open_stream(PullBlobs(snapshot_id=manifest.snapshot_id, blobs=part)) as frames:
-                damaged += receive.store_all(frames, part, self._progress)
-        return damaged
+        self._run.bytes_total = self._run.bytes_done + needed
+        fetch(self._client, manifest.snapshot_id, absent, received, self._progress)
 
     def _merge(self, received: Received) -> None:
         for wanted, path in received.append.items():

@@ -6,8 +6,7 @@ Nothing here changes a table. Rows are parsed as they come, so a bad one ends th
 from __future__ import annotations
 
 import shutil
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -17,21 +16,18 @@ from django.conf import settings
 
 from appliances import blobs, disk
 from sync.datasync import union
-from sync.datasync.blob_frames import BlobReader
 from sync.datasync.bulk import Bulk
-from sync.datasync.frames import FrameReader, LineCutter, Section, section_of, split
+from sync.datasync.frames import LineCutter, Section, section_of, split
 from sync.datasync.lease import Progress
 from sync.datasync.refusals import refused
 from sync.datasync.registry import by_label
 from sync.datasync.rows import RowCodec
 from sync.datasync.wrapping import SecretWrap
-from sync.errors import PeerMisbehaved, SyncError
+from sync.errors import PeerMisbehaved
 from sync.rules.diff import Plan, Wanted
 from sync.rules.snapshot import Refusal
 
 PREFIX = "sync-"
-BATCH_BLOBS = 5000  # blobs made durable together
-BATCH_BYTES = 256 * 1024 * 1024
 
 
 class Staging:
@@ -175,79 +171,3 @@ def check_space(needed_bytes: int, files: int, *, refusal: Refusal = Refusal.NO_
     lack = room.lacks(needed_bytes * 11 // 10, files, reserve_bytes=room.reserve_bytes) if files else ""
     if lack:
         raise refused(refusal, lack)
-
-
-def store_blobs(
-    reader: FrameReader,
-    wanted: Sequence[str],
-    progress: Progress | None = None,
-    *,
-    refusal: Refusal = Refusal.NO_SPACE,
-) -> list[str]:
-    """Store the blobs as they come, in this order; the ids of those that arrived damaged.
-
-    What was complete before an interruption is kept, so the next attempt goes on from there.
-
-    Raises:
-        SyncRefused: the peer lacks one, it is too large, or the disk is full.
-    """
-    damaged: list[str] = []
-    stream, left = BlobReader(reader), deque(wanted)
-    try:
-        while left:
-            _store_batch(stream, left, damaged, progress)
-    except blobs.StoreFull as error:
-        raise refused(refusal, str(error)) from error
-    stream.finish()
-    return damaged
-
-
-def _store_batch(stream: BlobReader, left: deque[str], damaged: list[str], progress: Progress | None) -> None:
-    """Take blobs off `left` and make them durable together; what was complete before an error is kept."""
-    taken = count = 0
-    with blobs.Batch() as batch:
-        try:
-            while left and count < BATCH_BLOBS and taken < BATCH_BYTES:
-                taken += _store_one(stream, left[0], batch, damaged, progress)
-                count += 1
-                left.popleft()
-        except (SyncError, blobs.StoreFull):
-            batch.flush()
-            raise
-
-
-def store_all(frames: Iterable[bytes | bytearray], wanted: Sequence[str], progress: Progress) -> list[str]:
-    """Store all blobs of a stream that carries nothing else; the ids of those that arrived damaged."""
-    reader = FrameReader(frames)
-    damaged = store_blobs(reader, wanted, progress)
-    if reader.peek() is not None:
-        raise PeerMisbehaved("the data-sync carries more files than asked for")
-    return damaged
-
-
-def _store_one(
-    stream: BlobReader, blob_id: str, batch: blobs.Batch, damaged: list[str], progress: Progress | None
-) -> int:
-    content = stream.take(blob_id)
-    if content is None:
-        raise refused(Refusal.BLOB_MISSING, f"{blob_id}.")
-    try:
-        if isinstance(content, memoryview):
-            stored = batch.store_content(blob_id, content)
-        else:
-            stored = batch.store_verified(blob_id, _counted(content, progress))
-    except blobs.BlobCorrupt:
-        damaged.append(blob_id)
-        return 0
-    except blobs.BlobTooLarge as error:
-        raise refused(Refusal.BLOB_TOO_LARGE, f"{blob_id}: {error}.") from error
-    if progress is not None:
-        progress.add(blobs=1, size_bytes=len(content) if isinstance(content, memoryview) else 0)
-    return stored.size_bytes
-
-
-def _counted(pieces: Iterable[memoryview], progress: Progress | None) -> Iterator[memoryview]:
-    for piece in pieces:
-        if progress is not None:
-            progress.add(size_bytes=len(piece))
-        yield piece

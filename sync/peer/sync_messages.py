@@ -77,12 +77,17 @@ class PullRows(Message):
 
 @dataclasses.dataclass(frozen=True)
 class PullBlobs(Message):
-    """Send these blobs, in this order."""
+    """Send these blobs, in this order.
+
+    Of some, so many bytes have come before (`starts`); some are new versions of files whose blob is here (`bases`).
+    """
 
     path: ClassVar[str] = "pull-blobs"
     may_repeat: ClassVar[bool] = True
     snapshot_id: str
     blobs: list[str]
+    starts: dict[str, int]
+    bases: dict[str, str]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,8 +18,9 @@ from appliances.models import FailoverRelationship
 from sync import history, journal
 from sync.datasync import apply, backups, blob_frames, export, frames, pull, snapshots, tables
 from sync.datasync.apply import Writes
+from sync.datasync.blobs_in import store_blobs
 from sync.datasync.frames import FrameReader, LineCutter, section_of
-from sync.datasync.receive import check_space, note_blob, store_blobs
+from sync.datasync.receive import check_space, note_blob
 from sync.datasync.refusals import refused
 from sync.datasync.registry import SETTINGS, by_label
 from sync.datasync.rows import Row, RowCodec

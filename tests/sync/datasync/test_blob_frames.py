@@ -11,8 +11,8 @@ import pytest
 from appliances import blobs
 from sync.datasync import blob_frames
 from sync.datasync.blob_frames import SMALL_BYTES, BlobReader
+from sync.datasync.blobs_in import store_blobs
 from sync.datasync.frames import FRAME_BYTES, FrameReader
-from sync.datasync.receive import store_blobs
 from sync.errors import PeerMisbehaved
 
 NOISE = random.Random(1)
@@ -32,7 +32,7 @@ def arrived(frames: Iterable[bytes | bytearray], wanted: Iterable[str]) -> list[
         if content is None or isinstance(content, memoryview):
             found.append(content and bytes(content))
         else:
-            found.append(b"".join(content))
+            found.append(b"".join(map(bytes, content.pieces)))
     stream.finish()
     assert reader.peek() is None
     return [b"" if content is not None and not content else content for content in found]
@@ -67,12 +67,19 @@ def test_what_the_sender_lacks_is_said_where_it_may_be_and_named_where_not():
         ({"pack": 1}, b"\0\0\0\2x"),
         ({"pack": 1}, b"\0\0\0\1xx"),
         ({"pack": 1, "more": 1}, b"\0\0\0\1x"),
-        ({"blob": "0" * 64, "size": 0}, b""),
-        ({"blob": "0" * 64, "size": -1}, b""),
-        ({"blob": "0" * 64, "size": 2}, b"xxx"),
-        ({"blob": "0" * 64, "size": 2}, b""),
-        ({"blob": "0" * 64, "size": 3}, b"xx"),
-        ({"blob": "1" * 64, "size": 1}, b"x"),
+        ({"blob": "0" * 64, "size": 0, "from": 0}, b""),
+        ({"blob": "0" * 64, "size": -1, "from": 0}, b""),
+        ({"blob": "0" * 64, "size": 2, "from": 0}, b"xxx"),
+        ({"blob": "0" * 64, "size": 2, "from": 0}, b""),
+        ({"blob": "0" * 64, "size": 2}, b"xx"),
+        ({"blob": "0" * 64, "size": 2, "from": 1}, b"x"),
+        ({"blob": "0" * 64, "size": 2, "from": -1}, b"xxx"),
+        ({"blob": "0" * 64, "size": 3, "from": 0}, b"xx"),
+        ({"blob": "0" * 64, "size": 3, "from": 0, "copy": [0, 3]}, b""),
+        ({"blob": "0" * 64, "size": 3, "from": 0, "copy": [0, 4]}, b""),
+        ({"blob": "0" * 64, "size": 3, "from": 0, "copy": [-1, 3]}, b""),
+        ({"blob": "0" * 64, "size": 3, "from": 0, "copy": "all"}, b""),
+        ({"blob": "1" * 64, "size": 1, "from": 0}, b"x"),
         ({"dataset": "appliances.Account"}, b"x"),
     ],
 )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.contrib.sessions.backends.db import SessionStore
@@ -400,3 +403,71 @@ def test_an_error_nobody_foresaw_ends_the_run_too(peer: FakePeer) -> None:
         sync(peer)
     assert not pull.is_running()
     assert SyncRun.objects.get().code == "internal_error"
+
+
+MIB = 1 << 20
+
+
+def test_a_large_file_goes_on_where_a_cut_ended_the_last_attempt(peer: FakePeer, there: There) -> None:
+    content = random.Random(3).randbytes(12 * MIB)
+    there("store_file", "a", content)
+    came: list[int] = []
+
+    def count(path: str, frame: bytes) -> bytes:
+        if path == "pull-blobs":
+            came.append(len(frame))
+        return frame
+
+    peer.change, peer.cut_after = count, 9
+    with pytest.raises(SyncError):
+        sync(peer)
+    assert world.blob_ids() == []
+    first, peer.cut_after = sum(came), None
+    assert first > 6 * MIB
+    sync(peer)
+    assert sum(came) < 12 * MIB + 64 * 1024
+    both_hold_the_same(there)
+
+
+def test_a_damaged_beginning_is_noticed_and_the_whole_file_comes_anew(peer: FakePeer, there: There) -> None:
+    blob_id = there("store_file", "a", random.Random(4).randbytes(9 * MIB))
+    peer.cut_after = 6
+    with pytest.raises(SyncError):
+        sync(peer)
+    partial = Path(settings.STAGING_DIR) / f"partial-{blob_id}"
+    with partial.open("r+b") as file:
+        file.write(b"damaged")
+    peer.cut_after = None
+    sync(peer)
+    both_hold_the_same(there)
+    assert not partial.exists()
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["replaced", "deleted and added again"])
+def test_of_a_changed_file_about_what_changed_is_sent(peer: FakePeer, there: There, again: bool) -> None:
+    content = random.Random(5).randbytes(4 * MIB)
+    there("store_file", "a", content)
+    sync(peer)
+    came: list[int] = []
+
+    def count(path: str, frame: bytes) -> bytes:
+        came.append(len(frame))
+        return frame
+
+    there("replace_file", "a", content[: 2 * MIB] + b"inserted" * 512 + content[2 * MIB :], again)
+    peer.change = count
+    sync(peer)
+    assert sum(came) < 16 * 1024
+    both_hold_the_same(there)
+
+
+def test_a_changed_file_comes_whole_where_its_earlier_version_is_damaged_here(peer: FakePeer, there: There) -> None:
+    content = random.Random(6).randbytes(3 * MIB)
+    blob_id = there("store_file", "a", content)
+    sync(peer)
+    with blobs.path(blob_id).open("r+b") as file:
+        file.write(b"damaged")
+    there("replace_file", "a", content + b"more", False)
+    sync(peer)
+    assert FileStoreFile.objects.get().size_bytes == 3 * MIB + 4
+    blobs.verify(FileStoreFile.objects.get().blob_id)

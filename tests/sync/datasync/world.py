@@ -86,6 +86,19 @@ def store_file(name: str, content: bytes) -> str:
     return blob.blob_id
 
 
+def replace_file(name: str, content: bytes, again: bool) -> str:
+    """The file has other content, in the same row or in a new one; its blob id."""
+    from appliances import blobs
+    from appliances.models import FileStoreFile
+
+    if again:
+        FileStoreFile.objects.filter(name=name).delete()
+        return store_file(name, content)
+    blob = blobs.store([content])
+    FileStoreFile.objects.filter(name=name).update(blob_id=blob.blob_id, size_bytes=blob.size_bytes)
+    return blob.blob_id
+
+
 def support_session(name: str, is_ended: bool = True) -> str:
     """A support session; its id."""
     from appliances.models import SupportSession

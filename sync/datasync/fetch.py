@@ -1,0 +1,117 @@
+"""The backup fetches the blobs that it lacks, and says what it has of them already."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Sequence
+from contextlib import closing
+from functools import reduce
+from operator import or_
+
+from django.db.models import Q
+
+from appliances import blob_partials, blobs
+from appliances.blob_partials import Partial
+from sync.datasync.apply import staged_lines
+from sync.datasync.blobs_in import Resumed, store_blobs
+from sync.datasync.frames import FrameReader
+from sync.datasync.lease import Progress
+from sync.datasync.receive import Received, check_space
+from sync.datasync.refusals import refused
+from sync.datasync.registry import SETTINGS, Dataset
+from sync.datasync.rows import RowCodec
+from sync.datasync.wrapping import NO_SECRETS
+from sync.errors import PeerMisbehaved, SyncRefused
+from sync.peer.client import PeerClient
+from sync.peer.sync_messages import PullBlobs
+from sync.rules.snapshot import Refusal
+
+BLOBS_A_CALL = 5000  # ids in one request, which is far below the size limit of a message
+DIFFED_BYTES = 1 << 20  # of a larger file, only what its earlier version does not have is asked for
+MOST_DIFFED = 1000  # in one data-sync
+_IDS = re.compile(rb'"([0-9a-f]{64})"')
+
+
+def fetch(client: PeerClient, snapshot_id: str, absent: dict[str, int], received: Received, progress: Progress) -> None:
+    """All blobs of `absent` (id and size) are in the store.
+
+    Raises:
+        SyncRefused: one is missing on the primary, or damaged twice.
+    """
+    bases = earlier_versions(received, {blob_id for blob_id, size in absent.items() if size >= DIFFED_BYTES})
+    damaged = _fetch(client, snapshot_id, absent, bases, progress)
+    again = dict.fromkeys(damaged, 0)  # from their beginning, and without the help of other files
+    if damaged and (still := _fetch(client, snapshot_id, again, {}, progress)):
+        raise refused(Refusal.BLOB_CORRUPT, f"{still[0]}.")
+
+
+def room_for(absent: dict[str, int]) -> int:
+    """The bytes that are still to come of these blobs.
+
+    Raises:
+        SyncRefused: there is no room for them; nothing of them is kept then.
+    """
+    needed = sum(size - min(blob_partials.held(blob_id), size) for blob_id, size in absent.items())
+    try:
+        check_space(needed, len(absent))
+    except SyncRefused:
+        blob_partials.remove_older(math.inf)
+        raise
+    return needed
+
+
+def earlier_versions(received: Received, wanted: Collection[str]) -> dict[str, str]:
+    """Of these blobs, those whose file has an earlier version here, by the row that is to be replaced."""
+    found: dict[str, str] = {}
+    for dataset in SETTINGS:
+        staged = received.tables.get(dataset.label)
+        if not dataset.blob_field or staged is None or not wanted:
+            continue
+        codec, place = RowCodec(dataset, NO_SECRETS), dataset.fields.index(dataset.blob_field)
+        for line in staged_lines(staged):
+            if len(found) < MOST_DIFFED and any(name.decode() in wanted for name in _IDS.findall(line)):
+                row = dict(zip(dataset.fields, codec.parse(line), strict=True))
+                earlier = _earlier(dataset, row)
+                if earlier:
+                    found[str(row[dataset.fields[place]])] = earlier
+    return found
+
+
+def _earlier(dataset: Dataset, row: dict[str, object]) -> str:
+    """The blob of the row here that is the same object: of the same number, or of the same name."""
+    same = [Q(**{field.name: row[field.name]}) for field in dataset.model_fields if field.unique]
+    rows = dataset.model._base_manager.filter(reduce(or_, same)).order_by("pk")
+    held = [str(name) for name in rows.values_list(dataset.blob_field, flat=True) if blobs.has(str(name))]
+    return max(held, key=blobs.size, default="")
+
+
+def _fetch(
+    client: PeerClient, snapshot_id: str, wanted: dict[str, int], bases: dict[str, str], progress: Progress
+) -> list[str]:
+    damaged: list[str] = []
+    names = list(wanted)
+    for start in range(0, len(names), BLOBS_A_CALL):
+        part = names[start : start + BLOBS_A_CALL]
+        with closing(_resumed(wanted, part, bases, progress)) as resumed:
+            helps = resumed.helps
+            asked = PullBlobs(snapshot_id, part, dict(helps.starts), dict(helps.bases))
+            with client.open_stream(asked) as frames:
+                reader = FrameReader(frames)
+                damaged += store_blobs(reader, part, progress, resumed=resumed)
+                if reader.peek() is not None:
+                    raise PeerMisbehaved("the data-sync carries more files than asked for")
+    return damaged
+
+
+def _resumed(sizes: dict[str, int], part: Sequence[str], bases: dict[str, str], progress: Progress) -> Resumed:
+    """What has come of these blobs before, hashed: the primary does not wait for that."""
+    resumed = Resumed(bases={blob_id: bases[blob_id] for blob_id in part if blob_id in bases})
+    for blob_id in part:
+        if sizes[blob_id] < blob_partials.LEAST_BYTES or not blob_partials.held(blob_id):
+            continue
+        partial = Partial.claim(blob_id)
+        if partial is not None:
+            resumed.partials[blob_id] = partial
+            partial.resume(sizes[blob_id], progress.tick)
+    return resumed
