@@ -109,6 +109,11 @@ class FolderState(TextChoices):
     NO_PLACE = "no_place", "No path here"
     FAILED = "failed", "Failed"
 
+    @property
+    def is_good(self) -> bool:
+        """Whether nobody has to look at it."""
+        return self in (FolderState.EQUAL, FolderState.COPIED)
+
 
 class ChangeKind(TextChoices):
     """What sort of role change was asked for."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from appliances.models import Appliance, Certificate, FailoverRelationship, InterApplianceKey, Site
+from appliances.choices import FolderState
+from appliances.models import Appliance, Certificate, FailoverRelationship, Folder, FolderPlace, InterApplianceKey, Site
 
 
 def this_appliance() -> Appliance:
@@ -31,3 +32,15 @@ def inter_appliance_key() -> InterApplianceKey | None:
 def default_certificate() -> Certificate | None:
     """The certificate presented on every address that has none of its own."""
     return Certificate.objects.filter(is_default=True).order_by("-created_at").first()
+
+
+def folder_trouble() -> str:
+    """What is wrong with the folders that data-syncs copy, as their latest one found it; empty if nothing is."""
+    said = {place.name: place.outcome for place in FolderPlace.objects.all()}
+    found = []
+    for name in Folder.objects.filter(enabled=True).values_list("name", flat=True):
+        outcome = said.get(name, {})
+        state = FolderState(outcome["state"]) if outcome.get("state") in FolderState.values else None
+        if state is not None and not state.is_good:
+            found.append(f"Folder “{name}”: {outcome.get('message') or state.label}")
+    return " ".join(found)

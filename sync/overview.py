@@ -49,6 +49,7 @@ class Trouble(StrEnum):
     BACKUP_OFF = "backup_off"
     NOT_SYNCED = "not_synced"
     LATE = "late"
+    FOLDER = "folder"
     PEER_UNWELL = "peer_unwell"
     MISMATCH = "mismatch"
     UNWELL = "unwell"
@@ -88,6 +89,7 @@ class Overview:
     change: RoleChange | None
     own_shared: tuple[SharedAddress, ...]
     own_addresses: tuple[str, ...]
+    folder_trouble: str
 
     @property
     def role(self) -> Role:
@@ -295,6 +297,8 @@ class Overview:
             yield Problem(Trouble.NOT_SYNCED, "The latest data-sync did not succeed.")
         if self.is_late:
             yield Problem(Trouble.LATE, f"The latest good data-sync is too old: {age_of_data(self)}.")
+        if self.folder_trouble:
+            yield Problem(Trouble.FOLDER, self.folder_trouble)
 
 
 def now() -> Overview:
@@ -317,6 +321,7 @@ def now() -> Overview:
         change=RoleChange.objects.filter(status=ChangeStatus.RUNNING).first(),
         own_shared=shared_ips.read(),
         own_addresses=tuple(address for interface in interfaces() for address in interface.addresses),
+        folder_trouble=selectors.folder_trouble() if relationship else "",
     )
 
 

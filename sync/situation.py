@@ -253,6 +253,11 @@ def _late(it: Situation) -> Headline:
     return Headline("warn", "The backup is behind", f"{_primary(it)} is primary. {_loss(it)}")
 
 
+def _folder(it: Situation) -> Headline:
+    detail = f"{_sentence(it, Trouble.FOLDER)} See Management > Folders. All else is synchronised."
+    return Headline("warn", "A folder is not as on the primary", detail)
+
+
 def _peer_unwell(it: Situation) -> Headline:
     return Headline("warn", f"{it.peer.name} is not well", _sentence(it, Trouble.PEER_UNWELL))
 
@@ -279,6 +284,7 @@ _WORDS: dict[Trouble, Callable[[Situation], Headline]] = {
     Trouble.BACKUP_OFF: _backup_off,
     Trouble.NOT_SYNCED: _not_synced,
     Trouble.LATE: _late,
+    Trouble.FOLDER: _folder,
     Trouble.PEER_UNWELL: _peer_unwell,
     Trouble.MISMATCH: _mismatch,
     Trouble.UNWELL: _unwell,

@@ -53,6 +53,11 @@ class Line:
         return TONES[self.state] if self.state else ""
 
     @property
+    def is_agreed(self) -> bool:
+        """Whether the deletions that wait have been agreed to."""
+        return bool(self.place.agreed) and self.place.agreed == self.place.outcome.get("held_fingerprint")
+
+    @property
     def more_reported(self) -> int:
         """How many reported paths are counted only."""
         return int(self.place.outcome.get("reported_count", 0)) - len(self.place.outcome.get("reported", []))
@@ -208,10 +213,13 @@ class FolderAdmin(SynchronisedAdmin[Folder]):
             raise PermissionDenied
         folder = Folder.objects.filter(pk=pk).first()
         place = FolderPlace.objects.filter(name=folder.name).first() if folder else None
-        held = int(place.outcome.get("held", 0)) if place else 0
-        if place is None or not held or str(held) != request.POST.get("held"):
+        held = place.outcome.get("held_fingerprint") if place else ""
+        if place is None or not held or held != request.POST.get("held"):
             self.message_user(request, "Other deletions wait by now. Nothing was agreed to.", messages.WARNING)
         else:
-            FolderPlace.objects.filter(pk=place.pk).update(agreed_deletions=held)
-            self.message_user(request, f"The next data-sync deletes {held} files of “{place.name}” on this appliance.")
+            FolderPlace.objects.filter(pk=place.pk).update(agreed=held)
+            self.message_user(
+                request,
+                f"The next data-sync deletes {place.outcome['held']} files of “{place.name}” on this appliance.",
+            )
         return HttpResponseRedirect(reverse("login:appliances_folder_changelist"))

@@ -37,15 +37,15 @@ class Folder(models.Model):
 class FolderPlace(models.Model):
     """Where a folder lies on this appliance, and how its latest data-sync ended. Never synchronised.
 
-    `outcome` is what `sync.datasync.folders.outcome.Outcome` says; `agreed_deletions`: how many deletions an
-    administrator has agreed to, once.
+    `outcome` is what `sync.peer.sync_messages.FolderOutcome` says; `agreed`: the fingerprint of the deletions that an
+    administrator has agreed to.
     """
 
     name = models.CharField("Folder", max_length=100, unique=True)
     path = models.CharField("Path", max_length=1000, blank=True)
     outcome = models.JSONField(default=dict)
     outcome_at = models.DateTimeField("Latest data-sync", null=True)
-    agreed_deletions = models.PositiveBigIntegerField(default=0)
+    agreed = models.CharField(max_length=64, blank=True)
 
     class Meta:
         verbose_name = "Place of a folder"

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from deploy.bench.against import databases, files, postgres, rsync
+from deploy.bench.against import databases, files, folders, postgres, rsync
 from deploy.bench.against.files import Contest
 from deploy.bench.against.table import lines_of_verdicts
 from deploy.bench.against.targets import TARGETS
@@ -29,6 +29,7 @@ from deploy.bench.against.worksets import FULL, QUICK
 
 PHASES: dict[str, Callable[[Contest], None]] = {
     "small": files.small,
+    "folder": folders.folder,
     "text": files.text,
     "recordings": files.recordings,
     "big": files.big,
@@ -37,7 +38,7 @@ PHASES: dict[str, Callable[[Contest], None]] = {
     "postgresql": databases.postgresql,
     "idle": databases.idle,
 }
-WITH_RSYNC = {"small", "text", "recordings", "big", "limited"}
+WITH_RSYNC = {"small", "folder", "text", "recordings", "big", "limited"}
 FULL_BYTES = 24 << 30
 
 

@@ -220,6 +220,10 @@ def _brake(it: Sight) -> str | None:
     return f"It would delete {' and '.join(it.stopped)}." if it.stopped else ""
 
 
+def _folder(it: Sight) -> str | None:
+    return it.known.folder_trouble
+
+
 def _corruption(it: Sight) -> str | None:
     return it.corruption
 
@@ -253,5 +257,6 @@ CONDITIONS = (
     Condition("peer_unwell", BOTH, SECOND_HAND, _peer_unwell),
     Condition("sync_failing", BACKUP, SURE, _sync_failing),
     Condition("brake", BOTH, SOON, _brake, frozenset({"sync_failing"})),
+    Condition("folder", BACKUP, SURE, _folder),
     Condition("corruption", BOTH, SOON, _corruption),
 )

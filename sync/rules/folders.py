@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+from sync.rules.brake import LEAST_RECORDS, Removal
+
 MAX_NAME_BYTES = 255
-BRAKE_FILES = 20  # fewer deletions than this never wait for an agreement
-BRAKE_PART = 0.2  # of the files held; more than this part waits
 
 
 class Entry(NamedTuple):
@@ -149,7 +149,7 @@ def needs_agreement(deletions: int, held: int, *, is_first: bool) -> bool:
     """
     if is_first:
         return deletions > 0
-    return deletions >= BRAKE_FILES and deletions > BRAKE_PART * held
+    return Removal("files", deletions, held, LEAST_RECORDS).is_much
 
 
 def conflict_name(name: str, digest: str) -> str:

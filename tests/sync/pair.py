@@ -11,6 +11,7 @@ from django.utils import timezone
 from appliances.choices import (
     ChangeKind,
     ChangeStep,
+    FolderState,
     OperationKind,
     ProbeOutcome,
     Role,
@@ -19,12 +20,13 @@ from appliances.choices import (
     SyncStatus,
     SyncTrigger,
 )
-from appliances.models import FailoverRelationship
+from appliances.models import FailoverRelationship, Folder, FolderPlace
 from sync import health, history, probes
 from sync.health import Health
 from sync.models import PeerView, RoleChange, RoleJournal, SyncRun
 from sync.peer import identity, messages
 from sync.rules.facts import RoleState, header_of
+from tests.sync.pairs import settings_open
 
 LAG = dt.timedelta(minutes=4)
 
@@ -142,3 +144,11 @@ def full_status(state: State, **fields: Any) -> dict[str, Any]:
         acknowledged=probes.announcement(),
     )
     return asdict(replace(status, **fields))
+
+
+def folder(state: FolderState, **said: object) -> None:
+    """A folder whose latest data-sync ended so."""
+    with settings_open():
+        Folder.objects.get_or_create(name="web")
+    outcome = {"state": state.value, "reported_count": 0, **said}
+    FolderPlace.objects.update_or_create(name="web", defaults={"path": "/srv/web", "outcome": outcome})

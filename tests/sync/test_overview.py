@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from appliances.choices import ProbeOutcome, State, SyncStatus
+from appliances.choices import FolderState, ProbeOutcome, State, SyncStatus
 from appliances.models import Account, BackupSettings, FailoverRelationship, SharedIP
 from sync import health, overview, situation
 from sync.health import Health
@@ -70,6 +70,11 @@ def without_its_shared_ip() -> None:
     SharedIP.objects.create(address="192.0.2.252")
 
 
+def with_a_folder_that_waits() -> None:
+    pair.backup()
+    pair.folder(FolderState.HELD, message="25 deletions wait until somebody agrees to them.")
+
+
 TROUBLES: dict[Trouble, Callable[[], None]] = {
     Trouble.CONFLICT: pair.conflict,
     Trouble.SUPERSEDED: superseded,
@@ -82,6 +87,7 @@ TROUBLES: dict[Trouble, Callable[[], None]] = {
     Trouble.BACKUP_OFF: backup_off,
     Trouble.NOT_SYNCED: failed_on_the_backup,
     Trouble.LATE: late,
+    Trouble.FOLDER: with_a_folder_that_waits,
     Trouble.PEER_UNWELL: lambda: pair.paired(healthy=False, health_message="The disk is nearly full."),
     Trouble.MISMATCH: lambda: pair.paired(build="2.0.0 (build-x)"),
     Trouble.UNWELL: unwell,

@@ -1,7 +1,4 @@
-"""The cases of files: the file store and recordings against rsync. A case is run by all contestants, one after another.
-
-Folders of the administrator's own belong here once the product copies them: `Contest.round` takes them as it is.
-"""
+"""The cases of files: the file store and recordings against rsync. All contestants run a case, one after another."""
 
 from __future__ import annotations
 
@@ -58,7 +55,7 @@ class Contest:
 
 
 @dataclass
-class _Trees:
+class Trees:
     """One source tree and where each contestant of a round copies it to."""
 
     contest: Contest
@@ -77,11 +74,11 @@ class _Trees:
         assert rsync is not None
         return {who: lambda: rsync.from_daemon(self.tree, self.target(who), *options, delay=delay)}
 
-    def ssh(self) -> Contestants:
+    def ssh(self, *options: str) -> Contestants:
         """rsync over ssh."""
         rsync = self.contest.rsync
         assert rsync is not None
-        return {SSH: lambda: rsync.over_ssh(self.tree, self.target(SSH))}
+        return {SSH: lambda: rsync.over_ssh(self.tree, self.target(SSH), *options)}
 
     def copy(self) -> Contestants:
         """What this machine can do at all, without a wire and without a sync to the disk."""
@@ -107,7 +104,7 @@ def small(contest: Contest) -> None:
     with Pair(contest.folder / "pair-small") as pair:
         pair.primary.do(f"store_files({str(tree)!r})")
         for number in range(contest.sizes.rounds):
-            trees = _Trees(contest, tree, number)
+            trees = Trees(contest, tree, number)
             rivals = trees.daemon(RSYNCD) | trees.ssh()
             pair.wipe_backup()
             first = {OURS: contest.pull(pair, "small, initial")} | rivals | trees.daemon(FSYNC, "--fsync")
@@ -131,7 +128,7 @@ def text(contest: Contest) -> None:
     with Pair(contest.folder / "pair-text") as pair:
         pair.primary.do(f"store_files({str(tree)!r})")
         for number in range(contest.sizes.rounds):
-            trees = _Trees(contest, tree, number)
+            trees = Trees(contest, tree, number)
             pair.wipe_backup()
             ours = {OURS: contest.pull(pair, "text, initial")}
             contest.round("text, initial", ours | trees.daemon(ZIPPED, "-z") | trees.daemon(RSYNCD), number)
@@ -145,7 +142,7 @@ def recordings(contest: Contest) -> None:
     with Pair(contest.folder / "pair-recordings") as pair:
         pair.primary.do(f"store_recordings({list(map(str, paths))!r})")
         for number in range(sizes.rounds):
-            trees = _Trees(contest, tree, number)
+            trees = Trees(contest, tree, number)
             rivals = trees.daemon(RSYNCD) | trees.ssh()
             pair.wipe_backup(keep_files=False)
             total = sum(path.stat().st_size for path in paths)
@@ -171,7 +168,7 @@ def big(contest: Contest) -> None:
     with Pair(contest.folder / "pair-big") as pair:
         pair.primary.do(f"store_files({str(tree)!r})")
         for number in range(contest.sizes.rounds):
-            trees = _Trees(contest, tree, number)
+            trees = Trees(contest, tree, number)
             rivals = trees.daemon(RSYNCD) | trees.ssh()
             pair.wipe_backup(keep_files=False)
             contest.round("big, initial", {OURS: contest.pull(pair, "big, initial")} | rivals, number)
@@ -193,7 +190,7 @@ def limited(contest: Contest) -> None:
     with Pair(contest.folder / "pair-limited") as pair:
         pair.primary.do(f"store_files({str(tree)!r})")
         for number in range(contest.sizes.rounds):
-            trees = _Trees(contest, tree, number)
+            trees = Trees(contest, tree, number)
             pair.wipe_backup(keep_files=False)
             rival = trees.daemon(RSYNCD, f"--bwlimit={LIMIT_BYTES_A_SECOND // 1000}KB")
             contest.round(LIMITED, {OURS: lambda: pair.pull(limit=LIMIT_BYTES_A_SECOND)} | rival, number)

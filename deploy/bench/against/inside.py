@@ -5,6 +5,7 @@ from __future__ import annotations
 import cProfile
 import datetime as dt
 import os
+import shutil
 import socket
 import struct
 import threading
@@ -22,7 +23,7 @@ from django.utils import timezone
 
 from appliances import blobs, selectors
 from appliances.choices import RateUnit, SessionEventKind, SyncStatus, SyncTrigger
-from appliances.models import Account, BackupSettings, FileStoreFile, Recording, SessionEvent
+from appliances.models import Account, BackupSettings, FileStoreFile, Folder, FolderPlace, Recording, SessionEvent
 from sync.datasync import marks, pull
 from sync.datasync.registry import APPEND_ONLY, DATASETS, by_label
 from sync.datasync.rows import RowCodec, sum_of
@@ -239,6 +240,18 @@ def wipe(number: int) -> None:
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def folder() -> None:
+    """A folder of the administrator's own is to be copied."""
+    Folder.objects.get_or_create(name="tree")
+
+
+def folder_lies(path: str) -> None:
+    """It lies here on this appliance, which knows nothing of it yet."""
+    Path(path).mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(settings.FOLDER_MANIFESTS, ignore_errors=True)
+    FolderPlace.objects.update_or_create(name="tree", defaults={"path": path, "outcome": {}})
 
 
 def contents() -> dict[str, list[Any]]:

@@ -40,11 +40,10 @@ class Pair:
 
     def __init__(self, folder: Path, urls: tuple[str, ...] = (), servers: tuple[int, ...] = ()) -> None:
         folder.mkdir()
-        self.primary = Appliance(folder / "primary", "127.0.0.1", name="a.example.com", environment=_database(urls[:1]))
+        own = [{**_database(urls[number : number + 1]), "FOLDER_ROOTS": str(folder.parent)} for number in range(2)]
+        self.primary = Appliance(folder / "primary", "127.0.0.1", name="a.example.com", environment=own[0])
         try:
-            self.backup = Appliance(
-                folder / "backup", "127.0.0.2", name="b.example.com", environment=_database(urls[1:])
-            )
+            self.backup = Appliance(folder / "backup", "127.0.0.2", name="b.example.com", environment=own[1])
         except BaseException:
             self.primary.close()
             raise

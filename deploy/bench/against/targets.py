@@ -6,7 +6,14 @@ from deploy.bench.against.databases import COPY_OUT, DUMP_PLAIN, DUMP_RESTORE, L
 from deploy.bench.against.files import FSYNC, LIMITED, RSYNCD, SSH, TLS, ZIPPED
 from deploy.bench.against.table import Target
 
-_FILES = ("small, initial", "text, initial", "recordings, initial", "big, initial", "big, 4 KiB inserted")
+_FILES = (
+    "small, initial",
+    "folder, initial",
+    "text, initial",
+    "recordings, initial",
+    "big, initial",
+    "big, 4 KiB inserted",
+)
 _ROWS = ("sqlite, initial", "postgresql, initial")
 
 TARGETS = (
@@ -31,6 +38,16 @@ TARGETS = (
     Target("F8", "big, 4 KiB inserted", "wall", 1.25, SSH),
     Target("F9", "20 ms, no change", "wall", 0.35, RSYNCD),
     Target("F9", "20 ms, 1 % changed", "wall", 0.35, RSYNCD),
+    Target("F1", "folder, no change", "wall", 0.6, RSYNCD),
+    Target("F1", "folder, no change", "wall", 0.4, SSH),
+    Target("F1", "folder, no change", "wire", 0.05, RSYNCD),
+    Target("F2", "folder, 1 % changed", "wall", 0.7, RSYNCD),
+    Target("F2", "folder, 1 % changed", "wall", 0.5, SSH),
+    Target("F2", "folder, 1 % changed", "wire", 1.0, RSYNCD),
+    Target("F3", "folder, initial", "wall", 1.0, RSYNCD),
+    Target("F3", "folder, initial", "wall", 0.6, SSH),
+    Target("F9", "folder, 20 ms, no change", "wall", 0.35, RSYNCD),
+    Target("F9", "folder, 20 ms, 1 % changed", "wall", 0.35, RSYNCD),
     Target("F10", LIMITED, "mean", 1.0, at_least=0.97),
     Target("F10", LIMITED, "worst", 1.05),
     *(Target("F11", case, "growth", 64.0) for case in (*_FILES, *_ROWS)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from sync.datasync import brake
 from sync.datasync.folders.fetch import Theirs
 from sync.datasync.folders.store import Manifest
 from sync.datasync.folders.walk import Tree
@@ -35,6 +36,12 @@ class Plan:
     def deletions(self) -> int:
         """How many files are to be deleted."""
         return sum(map(len, self.delete.values()))
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of what is to be deleted, which an administrator may agree to."""
+        doomed = (join(path, entry.name) for path, entries in self.delete.items() for entry in entries)
+        return brake.fingerprint_of(path.encode("utf-8", "backslashreplace").decode() for path in doomed)
 
     def wanted(self, theirs: Theirs) -> int:
         """How many files are to be received."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from django.utils import timezone
 
 from appliances import beneath, disk
-from appliances.choices import FolderMode, FolderState, SyncStage
+from appliances.choices import FolderMode, FolderState, Severity, SyncStage
 from appliances.models import Folder, FolderPlace
-from sync import crash, journal
+from sync import crash, history, journal
 from sync.datasync.folders import walk
 from sync.datasync.folders.fetch import Fetch, Theirs, read_entries, read_look
 from sync.datasync.folders.plan import Plan, needed_bytes, plan_of, questions
@@ -55,21 +56,50 @@ def pull_folders(client: PeerClient, progress: Progress) -> None:
     for folder in Folder.objects.filter(enabled=True).order_by("name"):
         progress.stage(SyncStage.FOLDERS)
         began = time.monotonic()
-        try:
-            outcome = _FolderPull(client, progress, folder).run()
-        except (beneath.PlaceUnusable, OSError) as error:
-            outcome = FolderOutcome(FolderState.FAILED, _reason(error))
-        except SyncRefused as error:
-            if error.reason != Refusal.FOLDER_NO_SPACE:
-                raise
-            outcome = FolderOutcome(FolderState.FAILED, str(error)[:500])
-        except PeerError as error:
-            outcome = FolderOutcome(FolderState.FAILED, str(error)[:500])
-            log.warning("folder not copied", extra={"folder": folder.name, "code": code_of(error)})
+        outcome = _pulled(client, progress, folder)
         outcome = dataclasses.replace(outcome, seconds=round(time.monotonic() - began, 3))
-        progress.run.folders[folder.name] = said = dataclasses.asdict(outcome)
-        place = {"outcome": said, "outcome_at": timezone.now()}
-        FolderPlace.objects.update_or_create(name=folder.name, defaults=place)
+        progress.run.folders[folder.name] = dataclasses.asdict(outcome)
+        _keep(client, folder, outcome)
+
+
+def _pulled(client: PeerClient, progress: Progress, folder: Folder) -> FolderOutcome:
+    try:
+        return _FolderPull(client, progress, folder).run()
+    except (beneath.PlaceUnusable, OSError, sqlite3.Error) as error:
+        return FolderOutcome(FolderState.FAILED, _reason(error))
+    except SyncRefused as error:
+        if error.reason != Refusal.FOLDER_NO_SPACE:
+            raise
+        return FolderOutcome(FolderState.FAILED, str(error)[:500])
+    except PeerError as error:
+        log.warning("folder not copied", extra={"folder": folder.name, "code": code_of(error)})
+        return FolderOutcome(FolderState.FAILED, str(error)[:500])
+
+
+def _keep(client: PeerClient, folder: Folder, outcome: FolderOutcome) -> None:
+    """The outcome is kept for the pages of both appliances; Status History tells where it is of another kind."""
+    place, _ = FolderPlace.objects.get_or_create(name=folder.name)
+    before, state = place.outcome.get("state"), FolderState(outcome.state)
+    FolderPlace.objects.filter(pk=place.pk).update(outcome=dataclasses.asdict(outcome), outcome_at=timezone.now())
+    was_good = before not in FolderState.values or FolderState(before).is_good
+    if before == state or (was_good and state.is_good and before is not None):
+        return
+    if state in (FolderState.FAILED, FolderState.NO_PLACE):
+        with suppress(PeerError):
+            _tell(client, folder, "", complete=False, outcome=outcome)
+    why = outcome.message or f"{outcome.files} files received, {outcome.deleted} deleted, {outcome.total_files} held."
+    history.record(
+        f"folder_{state.value}",
+        f"Folder “{folder.name}”: {state.label.lower()}. {why}",
+        severity=Severity.INFO if state.is_good else Severity.WARNING,
+        evidence=dataclasses.asdict(outcome),
+    )
+
+
+def _tell(client: PeerClient, folder: Folder, root: str, *, complete: bool, outcome: FolderOutcome) -> None:
+    header = header_of(journal.read())
+    message = FolderEnd(header=header, folder=folder.name, root=root, complete=complete, outcome=outcome)
+    client.ask(message, Done)
 
 
 class _FolderPull:
@@ -136,7 +166,9 @@ class _FolderPull:
         if self._is_union and manifest.fact(AGREED) != mine.root:
             manifest.agree()
             manifest.state(**{AGREED: mine.root})
-            self._tell(mine.root, complete=True, outcome=outcome)
+            _tell(self._client, self._folder, mine.root, complete=True, outcome=outcome)
+        elif not FolderState(before.get("state", FolderState.EQUAL)).is_good:
+            _tell(self._client, self._folder, mine.root, complete=False, outcome=outcome)
         if manifest_says != mine.root:
             manifest.state(**{LOOKED: mine.root})
         return outcome
@@ -153,10 +185,9 @@ class _FolderPull:
         plan = plan_of(theirs, mine, manifest, self._entries(theirs, mine), is_union=self._is_union)
         _check_space(root, needed_bytes(plan, theirs), plan.wanted(theirs))
         deletions = plan.deletions
-        held = 0
-        is_first = not manifest.fact(LOOKED)
-        if needs_agreement(deletions, mine.files, is_first=is_first) and self._place.agreed_deletions < deletions:
-            held = deletions
+        fingerprint, is_first = plan.fingerprint, not manifest.fact(LOOKED)
+        is_agreed = self._place.agreed == fingerprint
+        held = not is_agreed and needs_agreement(deletions, mine.files, is_first=is_first)
         writer.both = plan.both
         deletes_first = plan.is_in_the_way(theirs, mine)
         if deletes_first and not held:
@@ -169,12 +200,15 @@ class _FolderPull:
             writer.delete(plan.delete, plan.empty)
         writer.set_modes({**plan.modes, **writer.done.modes})
         writer.finish()
-        complete = self._report.count == not_followed
+        failed = self._report.count - not_followed
         self._agree(manifest, theirs, mine, plan, fetch)
-        outcome = self._outcome(manifest, writer, held, complete)
-        self._tell(theirs.root, complete=complete, outcome=outcome)
-        if deletions and not held and self._place.agreed_deletions:
-            FolderPlace.objects.filter(name=self._folder.name).update(agreed_deletions=0)
+        outcome = self._outcome(manifest, writer, deletions if held else 0, failed)
+        if held:
+            outcome = dataclasses.replace(outcome, held_fingerprint=fingerprint)
+        _tell(self._client, self._folder, theirs.root, complete=not failed, outcome=outcome)
+        crash.point("folder told")
+        if deletions and is_agreed:
+            FolderPlace.objects.filter(name=self._folder.name).update(agreed="")
         return outcome
 
     def _entries(self, theirs: Theirs, mine: Tree) -> Iterator[tuple[str, int, dict[str, Entry]]]:
@@ -222,15 +256,19 @@ class _FolderPull:
             kept.append((path, files))
         manifest.agree(kept)
 
-    def _outcome(self, manifest: Manifest, writer: Writer, held: int, complete: bool) -> FolderOutcome:
+    def _outcome(self, manifest: Manifest, writer: Writer, held: int, failed: int) -> FolderOutcome:
         directories = {path: digest.hex() for path, (_, digest) in manifest.seen().items()}
         manifest.state(**{LOOKED: walk.root_digest(directories.items())})
-        state = FolderState.HELD if held else FolderState.COPIED if complete else FolderState.PARTLY
+        state = FolderState.HELD if held else FolderState.PARTLY if failed else FolderState.COPIED
         files, size = manifest.totals()
+        sentences = (
+            (held, f"{held} deletions wait until somebody agrees to them."),
+            (failed, f"Not everything could be copied or deleted: {failed} paths are reported."),
+        )
         done = writer.done
         return FolderOutcome(
             state,
-            message=f"{held} deletions wait until somebody agrees to them." if held else "",
+            message=" ".join(sentence for count, sentence in sentences if count),
             files=done.files,
             size=done.size,
             restamped=done.restamped,
@@ -242,17 +280,6 @@ class _FolderPull:
             reported_count=self._report.count,
             reported=self._report.lines,
         )
-
-    def _tell(self, root: str, *, complete: bool, outcome: FolderOutcome) -> None:
-        message = FolderEnd(
-            header=header_of(journal.read()),
-            folder=self._folder.name,
-            root=root,
-            complete=complete,
-            outcome=outcome,
-        )
-        self._client.ask(message, Done)
-        crash.point("folder told")
 
 
 def _check_space(root: int, needed: int, files: int) -> None:

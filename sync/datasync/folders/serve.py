@@ -252,9 +252,10 @@ def _why(error: OSError) -> str:
 def end(message: FolderEnd) -> Done:
     """The outcome is kept for the page; a complete data-sync is what a union compares with from now on."""
     _folder(message.folder)
-    with _closed(_root(message.folder)) as root, _manifest(message.folder, root) as manifest:
-        if message.complete and manifest.fact(LOOKED) == message.root:
-            manifest.agree()
+    if message.complete:
+        with _closed(_root(message.folder)) as root, _manifest(message.folder, root) as manifest:
+            if manifest.fact(LOOKED) == message.root:
+                manifest.agree()
     outcome = dataclasses.asdict(message.outcome)
     if outcome["state"] not in FolderState.values:
         raise PeerMisbehaved("the outcome of a folder is not one of those there are")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from django.utils import timezone
 
-from appliances.choices import BrakeSubject, OperationKind, ProbeOutcome, State, SyncStatus
+from appliances.choices import BrakeSubject, FolderState, OperationKind, ProbeOutcome, State, SyncStatus
 from appliances.models import BackupSettings, FailoverRelationship, IPConfig, SharedIP
 from sync import health, history, journal
 from sync.datasync import brake
@@ -210,6 +210,13 @@ CASES = (
     Case("peer_unwell", primary, said(healthy=False, health_message="Full."), said(healthy=True), "malfunction", 310),
     Case("corruption", pair.backup, corruption, corruption_past, "contradict"),
     Case("corruption", primary, corruption, corruption_past, "contradict"),
+    Case(
+        "folder",
+        pair.backup,
+        lambda: pair.folder(FolderState.FAILED, message="The disk of the folder is full on the backup."),
+        lambda: pair.folder(FolderState.EQUAL),
+        "A folder is not as on the primary",
+    ),
     Case("sync_failing", pair.backup, failed_syncs, lambda: pair.sync_run(status=SyncStatus.SUCCESS), "succeed"),
     Case("brake", pair.backup, braked(BrakeSubject.SETTINGS), released, "A data-sync waits for you"),
     Case("brake", primary, braked(BrakeSubject.RETENTION), released, "The retention waits for you"),

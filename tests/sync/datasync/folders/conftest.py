@@ -49,6 +49,10 @@ class Both:
         """Whether both have the same files with the same time and permissions."""
         return stamps(self.source) == stamps(self.target)
 
+    def agree(self, outcome: FolderOutcome) -> None:
+        """Agree to the deletions that wait, on the backup."""
+        FolderPlace.objects.filter(name="web").update(agreed=outcome.held_fingerprint)
+
     @property
     def kept(self) -> FolderPlace:
         """What this appliance remembers of the folder."""

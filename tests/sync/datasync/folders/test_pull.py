@@ -71,9 +71,20 @@ def test_many_deletions_wait_until_somebody_agrees(both: Both) -> None:
 
     assert (held.state, held.held, held.deleted) == (FolderState.HELD, 25, 0)
     assert len(both.here()) == 41
-    both.kept.__class__.objects.filter(name="web").update(agreed_deletions=25)
+    both.agree(held)
     assert (both.sync().deleted, len(both.here())) == (25, 16)
-    assert both.kept.agreed_deletions == 0
+    assert both.kept.agreed == ""
+
+
+def test_an_agreement_is_for_exactly_those_deletions(both: Both) -> None:
+    write(both.source, **{f"f{n}_txt": f"{n}" for n in range(40)})
+    both.sync()
+    for number in range(25):
+        (both.source / f"f{number}.txt").unlink()
+    both.agree(both.sync())
+    (both.source / "f30.txt").unlink()
+    assert both.sync().held == 26
+    assert len(both.here()) == 40
 
 
 def test_the_first_data_sync_deletes_nothing_unasked(both: Both) -> None:

@@ -20,7 +20,7 @@ def place(path: str) -> None:
     from appliances.models import FolderPlace
 
     shutil.rmtree(settings.FOLDER_MANIFESTS, ignore_errors=True)
-    FolderPlace.objects.update_or_create(name="web", defaults={"path": path, "outcome": {}, "agreed_deletions": 0})
+    FolderPlace.objects.update_or_create(name="web", defaults={"path": path, "outcome": {}, "agreed": ""})
 
 
 def outcome() -> dict[str, object]:
