@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 SWAPPED, AS_BEFORE = "swapped", "as before"
 PRIMARY, BACKUP = "primary", "backup"  # the role at the beginning
+OLD, NEW = "old", "new"  # of two primaries
 PROCESS, WHOLE = "process", "appliance"
 
 
@@ -113,3 +114,78 @@ CANCEL = (
 
 # The role worker of a backup that takes over by itself.
 TAKE_OVER = ("row.19 before", "row.19 durable", "row.20 before", "row.20 durable")
+
+# Become Primary is pressed while the primary is dead.
+BY_HAND = ("row.18 before", "row.18 durable")
+
+# The old primary comes back and holds nothing that the new one lacks; all of it dies at each step. Row 6 comes alone
+# where the new primary has asked it, and together with row 30 where it has asked: it does not die between the two here.
+RETURN = ("row.2 before", "row.2 durable", "row.6 before", "row.30 before", "row.30 durable")
+
+# The old primary comes back with settings of its own, and waits.
+SUPERSEDED = "row.6 durable"
+
+# Become Backup is pressed on a primary whose backup is dead, and once that is back, Become Primary on the same.
+STEP_DOWN = ("row.16 before", "row.16 durable")
+BOTH_BACKUP = (
+    (BACKUP, "row.28 before"),
+    (BACKUP, "row.28 durable"),
+    (BACKUP, "answer.Demote"),
+    (PRIMARY, "row.27 before"),
+    (PRIMARY, "row.27 durable"),
+)
+
+# Fix This Error beside an old primary that waits: who presses, who dies. The conflict is over after each.
+BOTH_PRIMARY = (
+    (NEW, NEW, "row.27 stays durable"),
+    (OLD, NEW, "row.29 stays before"),
+    (OLD, NEW, "row.29 stays durable"),
+)
+# The old one is backup already, and the new one has not begun its new term: it does so by itself.
+DESERTED = ("row.27 stays before", "row.25 before", "row.25 durable")
+# The new primary dies, the old one is told to serve again, and the new one waits then and is told to give way.
+SERVE_AGAIN = ("row.31 before", "row.31 durable")
+GIVE_WAY = ("row.26 superseded before", "row.26 superseded durable")
+# The new primary is made backup, then the old one too, and then the new one is handed the role.
+NOBODY_SERVES = (
+    (NEW, "role-change", NEW, "row.26 before"),
+    (NEW, "role-change", NEW, "row.26 durable"),
+    (OLD, "fix", OLD, "row.26 deserted before"),
+    (OLD, "fix", OLD, "row.26 deserted durable"),
+    (OLD, "fix", NEW, "row.29 before"),
+    (OLD, "fix", NEW, "answer.Promote"),
+)
+
+# The primary gave its role up, the backup lost the grant, and then the primary is told to be primary again, and dies:
+# its peer can take the role of this swap no more, and both are backup.
+VOID = ("row.27 before", "row.11 void before", "row.11 void durable")
+TAKEN_BACK = "row.29 durable"
+# The primary gave its role up and is away for minutes; the backup gave the swap up before the grant comes.
+LATE = ("row.14 late before", "row.14 late durable")
+
+# An armed pair at the shortest timeout. The role worker of the primary dies as it finds itself cut off, and as it
+# serves alone; the same with a web server that hangs.
+CUT_OFF = ("row.7 durable", "row.4 before", "row.4 durable", "row.7 before")
+UNWELL = ("row.7b before", "row.7b durable")
+# The primary stood still for the whole timeout, and is back when the backup is about to take over.
+STOOD_STILL = ("row.2 lease before", "row.2 lease durable")
+GIVEN_UP = ("row.19 durable", "row.21 before", "row.21 durable")
+
+# The relationship is broken, and established anew.
+BREAK = ("row.22 before", "row.22 durable", "answer.Break")
+ESTABLISH = (
+    (BACKUP, "row.1b before"),
+    (BACKUP, "row.1b durable"),
+    (BACKUP, "answer.Confirm"),
+    (PRIMARY, "row.1a before"),
+    (PRIMARY, "row.1a durable"),
+)
+
+
+def points() -> set[str]:
+    """Every point at which somebody dies on a live pair."""
+    told = {case.point for case in (*SWAP, *SWAP_FROM_PRIMARY, *SYNC, *CANCEL)}
+    named = {SUPERSEDED, TAKEN_BACK, *TAKE_OVER, *BY_HAND, *RETURN, *STEP_DOWN, *DESERTED, *SERVE_AGAIN, *GIVE_WAY}
+    named |= {*VOID, *LATE, *CUT_OFF, *UNWELL, *STOOD_STILL, *GIVEN_UP, *BREAK}
+    chained = {case[-1] for case in (*BOTH_BACKUP, *BOTH_PRIMARY, *NOBODY_SERVES, *ESTABLISH)}
+    return told | named | chained

@@ -169,19 +169,27 @@ class Drill:
 
     def wait_for_crash(self, appliance: LiveAppliance, *, whole: bool = False) -> None:
         """It has died at the armed point; an appliance that died as a whole is started again, as a host does it."""
-        armed = (appliance.data_dir / crash.ARMED).read_text().strip() if not self._has_crashed(appliance) else ""
-        wait_for(f"the crash of {appliance.name} {armed}", partial(self._has_crashed, appliance), WAIT_SECONDS, 0.02)
         if whole:
             self.wait_until_dead(appliance)
             self.start_again(appliance)
         else:
+            self._await_crash(appliance)
             self.kills[appliance.name] = self.kills.get(appliance.name, 0) + 1
 
     def wait_until_dead(self, appliance: LiveAppliance) -> None:
         """It died as a whole at the armed point."""
-        wait_for(f"the crash of {appliance.name}", partial(self._has_crashed, appliance), WAIT_SECONDS, 0.02)
+        self._await_crash(appliance)
         assert appliance.process is not None
         appliance.process.wait(10)
+
+    def _await_crash(self, appliance: LiveAppliance) -> None:
+        try:
+            wait_for("the crash", partial(self.has_crashed, appliance), WAIT_SECONDS, 0.02)
+        except AssertionError:
+            with suppress(FileNotFoundError):  # it came at the last moment
+                armed = (appliance.data_dir / crash.ARMED).read_text().split("\n")[0]
+                states = {site.name: journal_of(site) for site in self.sites}
+                raise AssertionError(f"{appliance.name} never passed {armed!r}; {states}") from None
 
     def start_again(self, appliance: LiveAppliance) -> None:
         """An appliance whose supervisor is dead is started, as a host does it."""
@@ -203,7 +211,8 @@ class Drill:
         self.wait_until_well()
 
     @staticmethod
-    def _has_crashed(appliance: LiveAppliance) -> bool:
+    def has_crashed(appliance: LiveAppliance) -> bool:
+        """Whether one of its processes has died at the armed point."""
         return (appliance.data_dir / crash.CRASHED).exists()
 
     def is_well(self) -> bool:

@@ -39,17 +39,21 @@ def drill(living: Drill) -> Iterator[Drill]:
     assert living.watch.broken == []
 
 
-def make_both_primary(drill: Drill) -> tuple[LiveAppliance, LiveAppliance]:
+def make_both_primary(drill: Drill, *, crash_at: str = "") -> tuple[LiveAppliance, LiveAppliance]:
     """The old primary, with settings of its own, comes back to a backup that was made primary meanwhile.
 
-    Returns the old primary and the new one.
+    Returns the old primary, where a process dies at `crash_at` meanwhile, and the new one.
     """
     old, new = drill.roles()
     drill.change_something()
     old.kill()
     Pages(new).press("role-change", target="primary", accept_loss="1")
     assert journal_of(new)[0] == "p_active"
+    if crash_at:
+        drill.arm(old, crash_at)
     drill.start_again(old)
+    if crash_at:
+        drill.wait_for_crash(old)
     wait_for("the old primary gives way", lambda: journal_of(old)[0] == "p_superseded", SEEN_SECONDS)
     wait_until_it_answers(old)
     return old, new
