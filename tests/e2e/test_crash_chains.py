@@ -7,7 +7,6 @@ import re
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from tests.e2e.test_conflicts import make_both_primary, wait_until_it_answers
 from tests.e2e.test_outages import outcome, programs
 
 PORT = 9210
-TURNS = 2
+TURNS = 2  # after which a role worker that died is surely at work again
 TRIES = 3
 NO_ANSWER = "240.0.0.1"  # RFC 1112, class E: nobody has it
 WISHES = """
@@ -128,7 +127,7 @@ def test_both_are_backup(drill: Drill) -> None:
     assert states(last) == ("b_idle",)
     drill.start_again(other)
     wait_until_it_answers(other)
-    wait_for("an answer of the peer", partial(lambda: outcome(last) == "answered"))
+    wait_for("an answer of the peer", lambda: outcome(last) == "answered")
     for side, point in cases.BOTH_BACKUP:
         assert states(last, other) == ("b_idle", "b_idle"), point
         dies = last if side == cases.PRIMARY else other
