@@ -53,6 +53,14 @@ def test_no_schedule_loses_anything_and_every_pair_finds_back(first: int, count:
     assert int(done.stdout.splitlines()[-1].split()[0]) >= AT_LEAST
 
 
+def test_the_shortcuts_change_nothing() -> None:
+    """Each of these seeds has a surprise, one of them where an answer is given again."""
+    seeds = ("--first", "1001", "--count", "5", "--workers", "1")
+    figures = [run(*seeds, *how).stdout.splitlines()[-1].split(" in ")[0] for how in ((), ("--plain",))]
+    assert figures[0].startswith("5 schedules")
+    assert figures[0] == figures[1]
+
+
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_a_planted_bug_is_found(bug: Bug) -> None:
     done = run("--count", str(PLANTED_SEEDS), "--plant", bug.name, "--until-found")

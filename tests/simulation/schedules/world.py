@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.simulation.schedules.appliances import EPOCH, Appliance, Stopped, Waits, here, on
 
@@ -38,6 +39,7 @@ class World:
     chance: random.Random = field(default_factory=random.Random)
     now: float = 0.0
     events: int = 0
+    passed: int = 0
     runs: int = 0
     surprise: Surprise | None = None
     trace: list[str] = field(default_factory=list)
@@ -47,7 +49,7 @@ class World:
     def start(self, seed: str) -> None:
         """Nothing has happened yet."""
         self.chance.seed(seed)
-        self.now, self.events, self.surprise = 0.0, 0, None
+        self.now, self.events, self.passed, self.surprise = 0.0, 0, 0, None
         self.trace, self.errors = [], []
         for appliance in self.appliances:
             appliance.start()
@@ -88,6 +90,9 @@ class World:
         appliance = here()
         if appliance.is_dying:
             raise Stopped
+        if self.passed:
+            self.passed -= 1
+            return
         self.events += 1
         if self.events > MAX_EVENTS:
             raise Violation("the schedule does not come to an end")
@@ -102,6 +107,14 @@ class World:
         armed.happen()
         if appliance.is_dying:
             raise Stopped
+
+    def after(self, events: int, act: Callable[[], Any]) -> Any:
+        """What `act` gives, whose first so many events have happened already."""
+        self.passed = events
+        try:
+            return act()
+        finally:
+            self.passed = 0
 
     def _is_in_transaction(self) -> bool:
         return any(one.database.in_atomic_block for one in self.appliances)
