@@ -18,7 +18,7 @@ from sync.datasync import backups, brake
 from sync.errors import ChangeRefused, SyncRefused
 from sync.models import ConfigurationBackup
 from sync.rules.brake import Removal, stopped
-from sync.rules.facts import Header
+from sync.rules.facts import Header, role_of
 from sync.rules.snapshot import Refusal
 from sync.versions import compare, merge, primary, shown
 from sync.versions.compare import Difference
@@ -65,7 +65,13 @@ def present() -> Comparison:
     theirs = primary.of_peer()
     mine = primary.own()
     refusal = ""
-    if mine.header.state != State.P_SUPERSEDED:
+    if role_of(mine.header.state) == Role.BACKUP and theirs.header.head < mine.header.head:
+        refusal = (
+            f"A data-sync would overwrite what is marked of {_own_name()} with older settings of {_peer_name()}, so "
+            f"none is made. If {_own_name()} holds the right ones, make it primary; if {_peer_name()} does, break the "
+            f"relationship and establish it again from {_peer_name()}."
+        )
+    elif mine.header.state != State.P_SUPERSEDED:
         refusal = "There is nothing to decide: this appliance does not wait for a decision."
     elif theirs.header.state != State.P_ACTIVE:
         refusal = f"{_peer_name()} does not serve as primary now. Settle the roles on the Failover page first."

@@ -21,6 +21,7 @@ from sync import history
 from sync.backup_settings import grades
 from sync.datasync import brake
 from sync.models import BrakeStop, StatusEvent, SyncRun
+from sync.rules.snapshot import Refusal
 from sync.situation import Situation, read
 from sync.views import steps, told
 from sync.views.common import ESTABLISH, SWITCH_ROLES, may
@@ -75,6 +76,7 @@ def parts(request: HttpRequest, it: Situation) -> dict[str, Any]:
         "progress": Progress(it.running_sync, it.now - it.running_sync.started_at) if it.running_sync else None,
         "runs": recent_runs(),
         "stops": stops(it),
+        "is_locked": is_locked(it),
         "grades": grades(it),
         "guard": read_guard(it) if it.role == Role.BACKUP else None,
         "may_switch": may(request, SWITCH_ROLES),
@@ -86,7 +88,7 @@ def shape(it: Situation) -> str:
     """What decides which controls there are; equal shapes have the same controls."""
     change = it.change or it.recent_change
     facts = [it.state.state, it.peer.state, it.peer.answers, it.is_peer_new, it.is_busy, it.is_conflict]
-    facts += [bool(it.running_sync), it.may_serve_again, *(stop.fingerprint[:8] for stop in stops(it))]
+    facts += [bool(it.running_sync), it.may_serve_again, is_locked(it), *(stop.fingerprint[:8] for stop in stops(it))]
     return "-".join(
         str(fact) for fact in [*facts, change.pk.hex[:8] if change else "", change.status if change else ""]
     )
@@ -96,6 +98,12 @@ def stops(it: Situation) -> list[BrakeStop]:
     """What the brake has stopped here, as far as this appliance does it in its role."""
     of_primary = it.role == Role.PRIMARY
     return [stop for stop in brake.waiting() if (stop.subject == BrakeSubject.RETENTION) == of_primary]
+
+
+def is_locked(it: Situation) -> bool:
+    """Whether data-syncs are refused because they would overwrite newer settings with older ones."""
+    is_refused = it.last_run is not None and it.last_run.code == Refusal.SOURCE_OLDER
+    return it.role == Role.BACKUP and is_refused
 
 
 @never_cache

@@ -11,11 +11,11 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from pytest_django import Settings
 
-from appliances.choices import BackupReason, BrakeSubject, State
+from appliances.choices import BackupReason, BrakeSubject, State, SyncStatus
 from appliances.models import Account, EmailConfiguration, Site
 from sync import journal, role_changes, tasks
 from sync.datasync import backups, brake
-from sync.models import ConfigurationBackup, PeerView, StatusEvent
+from sync.models import ConfigurationBackup, PeerView, RoleJournal, StatusEvent, SyncRun
 from sync.rules.facts import Head, header_of
 from sync.versions import primary
 from sync.versions.primary import Present
@@ -278,3 +278,23 @@ def test_a_stopped_retention_leads_to_its_page() -> None:
     assert "The retention waits for you" in page
     assert "/login/appliances/retentionsettings/" in page
     assert "Allow this deletion" not in page
+
+
+def test_a_data_sync_that_would_overwrite_newer_settings_shows_what_it_would_destroy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Waiting(monkeypatch)
+    admin = Client()
+    admin.force_login(Account.objects.get(username="operator"))
+    RoleJournal.objects.update(state=State.B_IDLE, head_term=7)
+    pair.sync_run(status=SyncStatus.REFUSED, code="source_older", message="Older.")
+    page = text(admin, PAGE)
+    assert "No data-sync: it would overwrite newer settings" in page
+    assert "See what it would destroy" in page
+    page = text(admin, f"{PAGE}differences/")
+    assert "A data-sync would overwrite what is marked of" in page
+    assert "Text of site" in page
+    assert "All at once" not in page  # nothing can be chosen
+    pair.sync_run(status=SyncStatus.SUCCESS)
+    SyncRun.objects.filter(code="source_older").delete()
+    assert "No data-sync" not in text(admin, PAGE)
