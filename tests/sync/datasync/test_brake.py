@@ -7,11 +7,13 @@ import datetime as dt
 import pytest
 from django.utils import timezone
 
-from appliances.choices import BrakeSubject, SyncStatus
+from appliances.choices import BrakeSubject, ChangeKind, ChangeStatus, Role, State, SyncStatus
 from appliances.models import Account, FileStoreFile, RetentionSettings, SupportSession
+from sync import journal, role_changes
 from sync.datasync import brake, retention
 from sync.errors import SyncError, SyncRefused, code_of
-from sync.models import BrakeStop, StatusEvent
+from sync.models import BrakeStop, RoleChange, StatusEvent
+from sync.peer.client import PeerClient
 from sync.rules.brake import Removal, stopped
 from tests.fakes import FakePeer
 from tests.sync.datasync import world
@@ -58,6 +60,26 @@ def test_a_data_sync_that_would_delete_most_accounts_and_files_waits_until_that_
 
 def both_hold_the_same_settings(there: There) -> None:
     assert world.contents() == there("contents")
+
+
+def test_a_planned_swap_that_meets_the_brake_is_given_up_and_says_why(
+    peer: FakePeer, there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        there("account", f"user{number}")
+    sync(peer)
+    there("run", "from appliances.models import *; Account.objects.exclude(username='user0').delete()")
+    monkeypatch.setattr(PeerClient, "to_peer", lambda *_, **__: peer)
+    change = RoleChange.objects.create(
+        kind=ChangeKind.SWITCHOVER, target_role=Role.PRIMARY, want_final_sync=True, requested_by="anna"
+    )
+    role_changes.drive(change.pk)
+    change.refresh_from_db()
+    assert change.status == ChangeStatus.CANCELLED
+    assert "It would delete 7 of the 8 accounts." in change.reason
+    assert "allow exactly that there" in change.reason
+    assert journal.read().state == State.B_IDLE
+    assert "handover" not in peer.asked
 
 
 def test_what_was_allowed_is_exactly_that(peer: FakePeer, there: There) -> None:
