@@ -194,7 +194,8 @@ def test_the_role_of_a_swap_can_be_taken_no_more(drill: Drill) -> None:
         drill.ask(new, "primary", box=False)
         drill.wait_for_crash(new)
         assert states(old, new) == ("b_yielded", "b_ready")
-        press_and_crash(drill, old, "role-change", old, again, target="primary")
+        # The page may think the other one silent by now: nobody looks while the role worker stands still.
+        press_and_crash(drill, old, "role-change", old, again, target="primary", accept_loss="1")
         assert states(old, new) == ("b_yielded", "b_idle")
         drill.arm(old, void[0])
     die_at_each(drill, old, void)
