@@ -54,7 +54,8 @@ class _DeadlineSocket(ssl.SSLSocket):
         left = self.idle_seconds if self.deadline is None else self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the time for the answer is over")
-        self.settimeout(left)
+        if left != self.gettimeout():  # setting it is a call of the system, for each 16 KiB of a stream
+            self.settimeout(left)
 
     def recv_into(self, buffer, nbytes=None, flags=0):  # type: ignore[no-untyped-def]
         """As of `ssl.SSLSocket`, by the deadline and at the pace."""

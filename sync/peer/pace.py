@@ -43,4 +43,5 @@ class Pace:
 
     def moved(self, count: int) -> None:
         """So many bytes were moved."""
-        self._bucket.spend(count, time.monotonic())
+        if self._bucket.rate:  # otherwise nothing is counted, thousands of times a second
+            self._bucket.spend(count, time.monotonic())
