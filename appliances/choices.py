@@ -73,6 +73,22 @@ class BrakeSubject(TextChoices):
     RETENTION = "retention", "The retention"
 
 
+class FileProblem(TextChoices):
+    """What is wrong with a stored file."""
+
+    MISSING = "missing", "Missing"
+    CORRUPT = "corrupt", "Damaged"
+
+
+class RepairState(TextChoices):
+    """How a damaged or missing file stands."""
+
+    WAITING = "waiting", "Waits for the peer"
+    LOST = "lost", "On neither appliance"
+    REPAIRED = "repaired", "Repaired"
+    GONE = "gone", "No longer needed"
+
+
 class SyncStage(TextChoices):
     """What a running data-sync is doing."""
 

@@ -15,6 +15,7 @@ TICK_SECONDS = 5.0
 HOUSEKEEPING_SECONDS = 3600.0
 TAKE_IN_SECONDS = 10.0
 SEAL_SECONDS = 15.0
+SCRUB_SECONDS = 10.0
 QUEUES = ("role", "sync", "hooks", "mail")
 # A long data-sync must not hold up a role change, nor a slow mail server either.
 ROUTES = {
@@ -27,6 +28,7 @@ ROUTES = {
     "sync.housekeeping": {"queue": "hooks"},
     "sync.take_in": {"queue": "hooks"},
     "sync.seal": {"queue": "sync"},
+    "sync.scrub": {"queue": "hooks"},
 }
 
 app = Celery("failover_site")
@@ -81,6 +83,11 @@ def configuration() -> dict[str, Any]:
                 "task": "sync.seal",
                 "schedule": SEAL_SECONDS,
                 "options": {"queue": "sync", "expires": SEAL_SECONDS},
+            },
+            "scrub": {
+                "task": "sync.scrub",
+                "schedule": SCRUB_SECONDS,
+                "options": {"queue": "hooks", "expires": SCRUB_SECONDS},
             },
         },
         "beat_max_loop_interval": TICK_SECONDS,

@@ -9,7 +9,7 @@ from django.db.models import Model, QuerySet
 
 from appliances.choices import Severity
 from sync import journal
-from sync.models import AlertEpisode, RoleChange, ServedSync, StatusEvent, SyncRun
+from sync.models import AlertEpisode, DamagedFile, RoleChange, ServedSync, StatusEvent, SyncRun
 
 LONGEST = 1000  # characters of a sentence: the column holds no more
 KEEP = 5000  # of each kind; the page shows them paged, older ones are of no use to anybody
@@ -52,6 +52,7 @@ def prune() -> int:
         (ServedSync, "-started_at"),
         (RoleChange, "-requested_at"),
         (AlertEpisode, "-id"),
+        (DamagedFile, "-id"),
     )
     for model, newest_first in kinds:
         beyond = model._default_manager.order_by(newest_first).values("pk")[KEEP:]

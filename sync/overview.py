@@ -20,12 +20,14 @@ from appliances.choices import ChangeStatus, ProbeOutcome, Role, State, SyncStat
 from appliances.host.interfaces import interfaces
 from appliances.models import BackupSettings, FailoverRelationship
 from appliances.shared_ips import SharedAddress
-from sync import health, journal
+from sync import health, journal, verified
 from sync.errors import PeerMisbehaved
 from sync.health import Health
 from sync.models import PeerView, RoleChange, SyncRun
 from sync.peer import identity, messages
 from sync.rules.facts import HOLDING_STATES, RoleState, role_of
+from sync.rules.progress import RunningSync
+from sync.rules.verified import Verified
 from sync.shared_ips import PairedAddress, Told, of_pair
 
 SILENT_AFTER = dt.timedelta(seconds=10)  # the peer is asked each few seconds; more than this is no hiccup
@@ -50,6 +52,7 @@ class Trouble(StrEnum):
     NOT_SYNCED = "not_synced"
     LATE = "late"
     FOLDER = "folder"
+    LOST_FILES = "lost_files"
     PEER_UNWELL = "peer_unwell"
     MISMATCH = "mismatch"
     UNWELL = "unwell"
@@ -87,6 +90,7 @@ class Overview:
     last_good_run: SyncRun | None
     running_sync: SyncRun | None
     change: RoleChange | None
+    verified: Verified
     own_shared: tuple[SharedAddress, ...]
     own_addresses: tuple[str, ...]
     folder_trouble: str
@@ -240,6 +244,18 @@ class Overview:
         return of_pair(own, peer)
 
     @property
+    def peer_verified(self) -> Verified | None:
+        """What the peer said of its stored files; None if that is not known."""
+        return self._peer_status.verified if self._peer_status else None
+
+    @property
+    def progress(self) -> RunningSync | None:
+        """The data-sync that runs now, here or on the backup as it said last; None if there is none."""
+        if self.running_sync is not None:
+            return self.running_sync.progress(self.now)
+        return self._peer_status.running_sync if self._peer_status and self.peer_answers else None
+
+    @cached_property
     def _peer_status(self) -> messages.Status | None:
         try:
             return messages.read(messages.Status, self.said)
@@ -279,6 +295,8 @@ class Overview:
                 tone, sentence = shared.verdict
                 yield Problem(Trouble.SHARED_IP, sentence if tone == "bad" else shared.warnings[0])
         yield from self._problems_of_sync()
+        if self.verified.lost:
+            yield Problem(Trouble.LOST_FILES, verified.lost_sentence())
         if self.peer_answers and self.said.get("healthy") is False:
             yield Problem(Trouble.PEER_UNWELL, f"The peer reports a problem: {self.said.get('health_message')}")
         if difference := mismatch(self.view):
@@ -319,6 +337,7 @@ def now() -> Overview:
         last_good_run=runs.filter(status=SyncStatus.SUCCESS).order_by("-started_at").first(),
         running_sync=SyncRun.objects.filter(status=SyncStatus.RUNNING).first(),
         change=RoleChange.objects.filter(status=ChangeStatus.RUNNING).first(),
+        verified=verified.read(),
         own_shared=shared_ips.read(),
         own_addresses=tuple(address for interface in interfaces() for address in interface.addresses),
         folder_trouble=selectors.folder_trouble() if relationship else "",

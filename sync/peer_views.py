@@ -22,7 +22,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from appliances.secrets import SecretUnreadable
 from sync import crash, relationship, role_changes, tasks
-from sync.datasync import export, failures
+from sync.datasync import export, failures, repair
 from sync.datasync.folders import serve
 from sync.errors import EstablishRefused, MessageRefused, PeerMisbehaved, SyncError
 from sync.peer import accept, frames, messages, nonces, signing
@@ -38,6 +38,7 @@ from sync.peer.sync_messages import (
     PullBegin,
     PullBlobs,
     PullEnd,
+    PullFiles,
     PullRows,
     PushAppend,
     SettingsAsked,
@@ -97,6 +98,7 @@ ENDPOINTS = by_path(
     Endpoint(PullBegin, export.begin),
     Endpoint(PullRows, export.rows, gives_stream=True),
     Endpoint(PullBlobs, export.blob_stream, gives_stream=True),
+    Endpoint(PullFiles, repair.answer_files, gives_stream=True),
     Endpoint(PushAppend, export.accept, takes_stream=True),
     Endpoint(PullEnd, export.end),
     Endpoint(FolderBegin, serve.begin, gives_stream=True),

@@ -18,7 +18,7 @@ from appliances.host import ping
 from appliances.host.interfaces import interfaces
 from appliances.models import BackupSettings, FailoverRelationship
 from appliances.services.certificates import own_pins
-from sync import health, journal
+from sync import health, journal, verified
 from sync.errors import PeerError, PeerMisbehaved, PeerSilent, code_of
 from sync.models import PeerView, RoleChange, SyncRun
 from sync.peer import identity, messages
@@ -64,6 +64,7 @@ def own_status() -> messages.Status:
     last = SyncRun.objects.exclude(status=SyncStatus.RUNNING).first()
     running = RoleChange.objects.filter(status=ChangeStatus.RUNNING).first()
     good = SyncRun.objects.filter(status=SyncStatus.SUCCESS).first()
+    syncing = SyncRun.objects.filter(status=SyncStatus.RUNNING).first()
     backup, own_health, kept = BackupSettings.load(), health.read(), acknowledged()
     return messages.Status(
         header=header_of(state),
@@ -93,6 +94,8 @@ def own_status() -> messages.Status:
         differing_objects=differing_objects(state),
         announcement=announcement(),
         acknowledged=kept.announcement,
+        verified=verified.read(),
+        running_sync=syncing.progress(timezone.now()) if syncing else None,
     )
 
 

@@ -234,7 +234,7 @@ def _shared_ip(it: Situation) -> Headline:
 
 def _never_synced(it: Situation) -> Headline:
     detail = f"{_primary(it)} is primary. {_loss(it)}"
-    if it.running_sync:
+    if it.progress:
         return Headline("busy", "The first data-sync is running", detail)
     return Headline("warn", "Not safe yet: never synchronised", detail)
 
@@ -256,6 +256,10 @@ def _late(it: Situation) -> Headline:
 def _folder(it: Situation) -> Headline:
     detail = f"{_sentence(it, Trouble.FOLDER)} See Management > Folders. All else is synchronised."
     return Headline("warn", "A folder is not as on the primary", detail)
+
+
+def _lost_files(it: Situation) -> Headline:
+    return Headline("warn", "Stored files are damaged", _sentence(it, Trouble.LOST_FILES))
 
 
 def _peer_unwell(it: Situation) -> Headline:
@@ -285,6 +289,7 @@ _WORDS: dict[Trouble, Callable[[Situation], Headline]] = {
     Trouble.NOT_SYNCED: _not_synced,
     Trouble.LATE: _late,
     Trouble.FOLDER: _folder,
+    Trouble.LOST_FILES: _lost_files,
     Trouble.PEER_UNWELL: _peer_unwell,
     Trouble.MISMATCH: _mismatch,
     Trouble.UNWELL: _unwell,

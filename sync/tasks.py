@@ -19,7 +19,7 @@ from appliances.choices import ChangeStatus, Role, SyncTrigger
 from appliances.incoming import watch as incoming
 from appliances.services import sessions
 from sync import alerts, cycle, failover, history, journal, role_changes
-from sync.datasync import marks, pull, retention
+from sync.datasync import marks, pull, repair, retention, scrub
 from sync.datasync.tidy import tidy
 from sync.errors import MessageRefused, SyncError, SyncRefused
 from sync.keeper import SENTRY_SECONDS, Keeper
@@ -143,6 +143,14 @@ def seal() -> None:
     """Rows of logs that wait in great numbers have theirs before the next data-sync."""
     if sealed := marks.seal_beside(SEAL_SECONDS):
         log.info("log rows numbered", extra={"rows": sealed})
+
+
+@shared_task(name="sync.scrub", throws=DUE_AGAIN)
+def scrub_files() -> None:
+    """Read some of the stored files again, and fetch from the peer what is damaged or missing."""
+    if verified := scrub.go_on():
+        log.info("stored files verified", extra={"files": verified})
+    repair.mend()
 
 
 @shared_task(name="sync.housekeeping", throws=DUE_AGAIN)

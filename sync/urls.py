@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from sync.views import backup_settings, failover, live, security, shared_ips, versions
+from sync.views import backup_settings, data_syncs, failover, live, security, shared_ips, versions
 
 failover_patterns = [
     path("", failover.page, name="page"),
@@ -10,6 +10,8 @@ failover_patterns = [
     path("establish/", failover.establish, name="establish"),
     path("sync-now/", failover.sync_now, name="sync-now"),
     path("allow-deletion/", failover.allow_deletion, name="allow-deletion"),
+    path("data-syncs/", data_syncs.data_syncs, name="data-syncs"),
+    path("data-syncs/verify/", data_syncs.verify_files, name="verify-files"),
     path("role-change/", failover.change_role, name="role-change"),
     path("role-change/cancel/", failover.cancel, name="cancel"),
     path("serve-again/", failover.serve_again, name="serve-again"),

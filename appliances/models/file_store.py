@@ -12,7 +12,7 @@ class FileStoreFile(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField("Name", max_length=255, unique=True)
-    blob_id = models.CharField("Content hash", max_length=64, editable=False)
+    blob_id = models.CharField("Content hash", max_length=64, editable=False, db_index=True)
     size_bytes = models.PositiveBigIntegerField("Size", editable=False)
     content_type = models.CharField("Type", max_length=100, default="application/octet-stream")
     is_public = models.BooleanField("Offered on the public portal", default=False)

@@ -50,7 +50,7 @@ class Recording(AppendOnly):
     name = models.CharField("Name", max_length=255)
     started_at = models.DateTimeField("Started", db_index=True)
     duration = models.DurationField("Duration", null=True)
-    blob_id = models.CharField("Content hash", max_length=64)
+    blob_id = models.CharField("Content hash", max_length=64, db_index=True)
     size_bytes = models.PositiveBigIntegerField("Size")
     content_type = models.CharField("Type", max_length=100, default="video/webm")
     is_incomplete = models.BooleanField("Incomplete", default=False)

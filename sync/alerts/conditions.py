@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from appliances.choices import ProbeOutcome, Role, State, SyncStatus
-from sync import overview
+from sync import overview, verified
 from sync.alerts.sight import Sight
 from sync.rules.due import GRANT_ALERT_SECONDS, Hold
 from sync.rules.timing import LONGEST_BOOT
@@ -228,6 +228,10 @@ def _corruption(it: Sight) -> str | None:
     return it.corruption
 
 
+def _lost_files(it: Sight) -> str | None:
+    return verified.lost_sentence()
+
+
 CONDITIONS = (
     Condition(PRODUCT_MISMATCH, BOTH, SOON, _product_mismatch),
     Condition(PRIMARY_SILENT, BACKUP, Hold(begins=0), _primary_silent, frozenset({CUT_OFF})),
@@ -259,4 +263,5 @@ CONDITIONS = (
     Condition("brake", BOTH, SOON, _brake, frozenset({"sync_failing"})),
     Condition("folder", BACKUP, SURE, _folder),
     Condition("corruption", BOTH, SOON, _corruption),
+    Condition("lost_files", BOTH, SOON, _lost_files),
 )

@@ -15,6 +15,7 @@ from appliances.models import Account
 from sync import health, journal, overview
 from sync.api.xml import element, optional
 from sync.peer import identity
+from sync.verified import lost_sentence
 
 API_VERSION = "1.19.0"  # the documented version whose commands and elements these are
 # What an API account may be allowed besides commands; an account with a password is allowed none of it.
@@ -31,7 +32,10 @@ OTHER_PERMISSIONS = (
 
 
 def check_health() -> Element:
-    """How this appliance is. `success` tells of this appliance alone: a dead peer does not make it unhealthy."""
+    """How this appliance is. `success` tells of this appliance alone: a dead peer does not make it unhealthy.
+
+    Nor do stored files that are damaged on both: they are told in `error_message`, and it goes on serving.
+    """
     appliance, found, role = selectors.this_appliance(), health.read(), journal.read().role
     return element(
         "health_check",
@@ -39,7 +43,7 @@ def check_health() -> Element:
             element("appliance", appliance.host_name, {"id": appliance.guid}),
             element("version", identity.product_build()),
             element("success", "1" if found.is_healthy else "0"),
-            optional("error_message", "" if found.is_healthy else found.message),
+            optional("error_message", lost_sentence() if found.is_healthy else found.message),
             element("failover_role", role),
             *(() if role == Role.NONE else _last_data_sync()),
         ],

@@ -21,6 +21,7 @@ from sync.rules.snapshot import Refusal
 # the time in which a large table is applied.
 STALE_SECONDS = 300.0
 SAVE_SECONDS = 0.5  # progress is written at most twice a second
+RATE_SECONDS = 5.0  # of which the rate is told
 END_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # seconds between the tries to store how a run ended
 FIGURES = (
     "rows_total",
@@ -36,7 +37,9 @@ FIGURES = (
     "head_seq",
     "reflects_at",
     "root",
+    "rate",
 )
+ABANDONED_CODE = "abandoned"
 ABANDONED = "The process that ran this data-sync ended before it was complete. The next one goes on from there."
 
 log = logging.getLogger(__name__)
@@ -57,7 +60,7 @@ def reap() -> None:
     """A run whose process is dead has ended, whether or not another one will ever begin."""
     run = SyncRun.objects.filter(status=SyncStatus.RUNNING).first()
     if run is not None and not is_alive(run):
-        end(run, SyncStatus.FAILED, code="abandoned", message=ABANDONED)
+        end(run, SyncStatus.FAILED, code=ABANDONED_CODE, message=ABANDONED)
 
 
 def claim(trigger: SyncTrigger, *, wait_seconds: float = 0.0) -> SyncRun:
@@ -82,7 +85,7 @@ def _claim(trigger: SyncTrigger) -> SyncRun:
         if before is not None:
             if is_alive(before):
                 raise refused(Refusal.ALREADY_RUNNING)
-            end(before, SyncStatus.FAILED, code="abandoned", message=ABANDONED)
+            end(before, SyncStatus.FAILED, code=ABANDONED_CODE, message=ABANDONED)
     try:
         with transaction.atomic():
             return SyncRun.objects.create(
@@ -127,6 +130,7 @@ class Progress:
         self.run = run
         self._check = check
         self._saved_at = 0.0
+        self._measured: tuple[float, int] | None = None
 
     def stage(self, stage: SyncStage) -> None:
         """The run has reached this stage."""
@@ -152,12 +156,22 @@ class Progress:
             LeaseLost: another process took this run for dead.
         """
         self._saved_at = time.monotonic()
+        self._measure()
         self.run.heartbeat_boottime = journal.boottime()
         figures = {name: getattr(self.run, name) for name in ("stage", "heartbeat_boottime", *FIGURES)}
         mine = SyncRun.objects.filter(pk=self.run.pk, owner=self.run.owner, status=SyncStatus.RUNNING)
         if not mine.update(**figures):
             raise LeaseLost
         self._check()
+
+    def _measure(self) -> None:
+        """The rate is that of the last seconds: it follows a line that has become slower, and does not jump."""
+        now, done = self._saved_at, self.run.bytes_done
+        if self._measured is not None and (passed := now - self._measured[0]) > 0:
+            recent = (done - self._measured[1]) / passed
+            weight = 1.0 if self.run.rate == 0 else min(1.0, passed / RATE_SECONDS)
+            self.run.rate += (recent - self.run.rate) * weight
+        self._measured = now, done
 
     def hold(self) -> None:
         """Keep the lease until the transaction ends.

@@ -122,7 +122,7 @@ class _Pull:
         self._client = client
         self._op_id = operation.op_id if operation is not None else None
         self._progress = Progress(run, self._check_operation)
-        client.pace = Pace(_bandwidth_limit, self._progress.tick)
+        client.pace = Pace(bandwidth_limit, self._progress.tick)
         self._staging = Staging(run.pk)
 
     def run(self) -> None:
@@ -327,7 +327,8 @@ def _same(ours: Mark | None, theirs: Mark) -> bool:
     return ours == theirs
 
 
-def _bandwidth_limit() -> float:
+def bandwidth_limit() -> float:
+    """The bytes a second that this appliance may take from the line, 0 for any number."""
     chosen = BackupSettings.objects.filter(pk=1).first()
     return chosen.bandwidth_bytes if chosen else 0
 

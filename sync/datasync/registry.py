@@ -207,6 +207,8 @@ NODE_LOCAL = {
     "sync.BrakeStop": "what this appliance does not delete before somebody has allowed it",
     "sync.ConfigurationBackup": "versions of the settings that this appliance held",
     "sync.SealedMark": "how far the append-only rows held here reach",
+    "sync.FileScrub": "how far the files stored here are verified",
+    "sync.DamagedFile": "what the disk of this appliance has damaged",
     "sync.AlertEpisode": "what the mails of this appliance tell of",
     "sync.AlertMail": "the mails of this appliance",
     "sync.Nonce": "used nonces of this appliance's wire",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import getpass
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -10,14 +12,17 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from appliances.choices import ChangeStatus, Role
+from appliances.choices import ChangeStatus, Role, SyncStage
 from appliances.management.base import ApplianceCommand
 from sync import journal, overview, probes, role_changes, tasks
 from sync.errors import SyncError
 from sync.models import RoleChange, SyncRun
+from sync.rules.progress import RunningSync
 
 DONE, REFUSED, UNFINISHED = 0, 1, 2
 POLL_SECONDS = 0.3
+LINE_SECONDS = 5.0  # between two lines of a data-sync that is watched from a log
+BAR = 24
 
 
 def operator() -> str:
@@ -46,12 +51,51 @@ def confirm(question: str, *, is_given: bool) -> None:
         raise CommandError("Nothing was changed.", returncode=REFUSED)
 
 
-def progress(run: SyncRun) -> str:
+class Display:
+    """Shows how far a data-sync is: in a terminal a bar that is drawn again and again, else a line now and then."""
+
+    def __init__(self, out: Any) -> None:
+        self._out = out
+        self._is_terminal = bool(getattr(out, "isatty", lambda: False)())
+        self._stage: SyncStage | None = None
+        self._told_at = 0.0
+
+    def show(self, found: RunningSync) -> None:
+        """It is so far now."""
+        if self._is_terminal:
+            columns = shutil.get_terminal_size().columns - 1
+            self._out.write(f"\r\x1b[2K{bar(found)} {progress(found)}"[: columns + len("\r\x1b[2K")], ending="")
+        elif found.stage != self._stage or time.monotonic() - self._told_at >= LINE_SECONDS:
+            self._out.write(progress(found))
+            self._stage, self._told_at = found.stage, time.monotonic()
+        self._out.flush()
+
+    def clear(self) -> None:
+        """What comes now begins on a line of its own."""
+        if self._is_terminal:
+            self._out.write("\r\x1b[2K", ending="")
+            self._out.flush()
+
+
+def bar(found: RunningSync) -> str:
+    """A bar of fixed width: how much is done of what is known."""
+    if found.percent is None:
+        return f"[{' ' * BAR}]     "
+    full = found.percent * BAR // 100
+    return f"[{'#' * full}{'-' * (BAR - full)}] {found.percent:3} %"
+
+
+def progress(found: RunningSync) -> str:
     """One line on how far a data-sync is."""
-    return ", ".join([run.get_stage_display(), *figures(run)])
+    parts = [str(found.stage.label), *figures(found)]
+    if found.rate >= 1:
+        parts.append(f"{found.rate / 1e6:.1f} MB/s")
+    if found.left is not None:
+        parts.append(f"about {overview.ago(dt.timedelta(seconds=found.left))} left")
+    return ", ".join(parts)
 
 
-def figures(run: SyncRun) -> list[str]:
+def figures(run: SyncRun | RunningSync) -> list[str]:
     """What a data-sync has brought, of how much."""
     parts = []
     if run.rows_total:
@@ -60,6 +104,8 @@ def figures(run: SyncRun) -> list[str]:
         parts.append(f"{run.blobs_done} of {run.blobs_total} files")
     if run.bytes_total:
         parts.append(f"{run.bytes_done / 1e6:.1f} of {run.bytes_total / 1e6:.1f} MB")
+    if run.rows_sent:
+        parts.append(f"{run.rows_sent} rows sent")
     return parts
 
 

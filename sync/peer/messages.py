@@ -19,7 +19,9 @@ from appliances.shared_ips import SharedAddress
 from sync.errors import PeerMisbehaved
 from sync.rules.conflict import Evidence
 from sync.rules.facts import Head, Header
+from sync.rules.progress import RunningSync
 from sync.rules.timing import DERIVED, Entered
+from sync.rules.verified import Verified
 
 PROTOCOL = "peer-v1"
 LARGEST = 2**63 - 1  # what a column of the database holds; NaN and the infinities are beyond it
@@ -47,6 +49,7 @@ class Status(Message):
     each as address/prefix. `takeover_after` and `takeover_times` are the times after which a backup takes over by
     itself, the acknowledged ones those that a primary keeps to. `announcement` names what the backup asks of the
     primary; the primary repeats it in `acknowledged` once it has heard of it.
+    `verified` tells of its stored files, `running_sync` of the data-sync that it pulls.
     `differing_objects`: while it waits as superseded primary, in how many objects its settings differ from the peer's.
     """
 
@@ -87,6 +90,8 @@ class Status(Message):
 
     announcement: str = ""
     acknowledged: str = ""
+    verified: Verified = dataclasses.field(default_factory=Verified)
+    running_sync: RunningSync | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ folder-begin   -> frames       one look at a folder of the administrator's own; 
 folder-entries -> frames       the files of the directories that differ
 folder-files   -> frames       the files that the backup lacks
 folder-end     -> Done         how it ended
+pull-files  -> frames         stored files by their hash, whoever asks: one of its own is damaged or missing
 
 Two more compare and mend versions of the settings (`sync.versions`); whoever is not the primary asks them.
 
@@ -88,6 +89,16 @@ class PullBlobs(Message):
     blobs: list[str]
     starts: dict[str, int]
     bases: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class PullFiles(Message):
+    """Send these stored files, in this order: this appliance needs them to mend its own."""
+
+    path: ClassVar[str] = "pull-files"
+    may_repeat: ClassVar[bool] = True
+    header: Header
+    blobs: list[str]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from appliances import selectors
 from appliances.admin.tabs import ShownTab, visible_tabs
 from appliances.choices import Role, State
 from sync import journal
+from sync.models import ServedSync, SyncRun
 from sync.overview import ago
 from sync.peer import identity
 from sync.rules.facts import role_of
@@ -141,6 +142,30 @@ def exactly(moment: dt.datetime | None) -> SafeString | str:
 def span(duration: dt.timedelta | None) -> str:
     """A duration as people say it."""
     return "—" if duration is None else ago(duration)
+
+
+@register.filter
+def seconds_span(seconds: float | None) -> str:
+    """A number of seconds as people say it."""
+    return "—" if seconds is None else ago(dt.timedelta(seconds=seconds))
+
+
+@register.filter
+def brief(seconds: float | None) -> str:
+    """As `seconds_span`, with a decimal where it is short: "0.4 s"."""
+    return f"{seconds:.1f} s" if seconds is not None and seconds < 10 else seconds_span(seconds)
+
+
+@register.filter
+def took(run: SyncRun | ServedSync) -> str:
+    """How long a data-sync took, or takes already."""
+    return brief(max(0.0, ((run.finished_at or timezone.now()) - run.started_at).total_seconds()))
+
+
+@register.filter
+def seconds_since(moment: float) -> str:
+    """How long a moment in Unix seconds is ago, as people say it."""
+    return ago(timezone.now() - dt.datetime.fromtimestamp(moment, dt.UTC))
 
 
 @register.filter

@@ -6,8 +6,6 @@ so that what somebody is typing or about to press stays in place.
 
 from __future__ import annotations
 
-import datetime as dt
-from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -20,61 +18,31 @@ from appliances.choices import BrakeSubject, Role, SyncStatus
 from sync import history
 from sync.backup_settings import grades
 from sync.datasync import brake
-from sync.models import BrakeStop, StatusEvent, SyncRun
+from sync.models import BrakeStop, StatusEvent
 from sync.rules.snapshot import Refusal
 from sync.situation import Situation, read
 from sync.views import steps, told
 from sync.views.common import ESTABLISH, SWITCH_ROLES, may
+from sync.views.data_syncs import newest
 from sync.views.guard import read_guard
 
 HISTORY_LINES = 30
+RUNS_SHOWN = 4
 HIGHEST_EVENT = 2**53  # what a browser can have been given; anything above is not ours
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the running data-sync is."""
-
-    run: SyncRun
-    elapsed: dt.timedelta
-
-    @property
-    def total(self) -> int:
-        """What there is to do: bytes, or rows where no file travels."""
-        return self.run.bytes_total or self.run.rows_total
-
-    @property
-    def done(self) -> int:
-        """What is done of `total`."""
-        return min(self.run.bytes_done if self.run.bytes_total else self.run.rows_done, self.total)
-
-    @property
-    def rate(self) -> float:
-        """Bytes a second since the start."""
-        seconds = self.elapsed.total_seconds()
-        return self.run.bytes_done / seconds if seconds > 0 else 0.0
-
-    @property
-    def left(self) -> dt.timedelta | None:
-        """The time left at this rate; None while nothing can be said."""
-        remaining = self.run.bytes_total - self.run.bytes_done
-        if self.rate < 1 or remaining < 0 or self.run.bytes_total == 0:
-            return None
-        return dt.timedelta(seconds=min(remaining / self.rate, 30 * 86400))
 
 
 def parts(request: HttpRequest, it: Situation) -> dict[str, Any]:
     """The context that the page and its live parts share."""
-    newest = StatusEvent.objects.order_by("-id").values_list("id", flat=True).first()
+    newest_event = StatusEvent.objects.order_by("-id").values_list("id", flat=True).first()
     change = it.change or it.recent_change
     return {
         "it": it,
         "shape": shape(it),
-        "newest": newest or 0,
+        "newest": newest_event or 0,
         "change": change,
         "change_steps": steps.of_change(change, it) if change else steps.of_operation(it) if it.is_busy else [],
-        "progress": Progress(it.running_sync, it.now - it.running_sync.started_at) if it.running_sync else None,
-        "runs": recent_runs(),
+        "progress": it.progress,
+        "runs": [run for run in newest(RUNS_SHOWN + 1) if run.status != SyncStatus.RUNNING][:RUNS_SHOWN],
         "stops": stops(it),
         "is_locked": is_locked(it),
         "grades": grades(it),
@@ -88,7 +56,7 @@ def shape(it: Situation) -> str:
     """What decides which controls there are; equal shapes have the same controls."""
     change = it.change or it.recent_change
     facts = [it.state.state, it.peer.state, it.peer.answers, it.is_peer_new, it.is_busy, it.is_conflict]
-    facts += [bool(it.running_sync), it.may_serve_again, is_locked(it), *(stop.fingerprint[:8] for stop in stops(it))]
+    facts += [bool(it.progress), it.may_serve_again, is_locked(it), *(stop.fingerprint[:8] for stop in stops(it))]
     return "-".join(
         str(fact) for fact in [*facts, change.pk.hex[:8] if change else "", change.status if change else ""]
     )
@@ -134,8 +102,3 @@ def _events_after(value: str) -> list[StatusEvent]:
 def latest_lines() -> list[told.Line]:
     """The newest lines of Status History."""
     return told.lines(history.latest(HISTORY_LINES))
-
-
-def recent_runs() -> list[SyncRun]:
-    """The latest data-syncs that this appliance pulled and ended."""
-    return list(SyncRun.objects.exclude(status=SyncStatus.RUNNING).order_by("-started_at")[:4])

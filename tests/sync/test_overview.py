@@ -9,11 +9,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from appliances.choices import FolderState, ProbeOutcome, State, SyncStatus
+from appliances.choices import FileProblem, FolderState, ProbeOutcome, RepairState, State, SyncStatus
 from appliances.models import Account, BackupSettings, FailoverRelationship, SharedIP
 from sync import health, overview, situation
 from sync.health import Health
-from sync.models import PeerView, RoleJournal, SyncRun
+from sync.models import DamagedFile, PeerView, RoleJournal, SyncRun
 from sync.overview import Trouble
 from tests.sync import pair
 from tests.sync.management.test_commands import call
@@ -75,6 +75,11 @@ def with_a_folder_that_waits() -> None:
     pair.folder(FolderState.HELD, message="25 deletions wait until somebody agrees to them.")
 
 
+def lost_files() -> None:
+    pair.paired()
+    DamagedFile.objects.create(blob_id="ab" * 32, name="a.txt", problem=FileProblem.CORRUPT, state=RepairState.LOST)
+
+
 TROUBLES: dict[Trouble, Callable[[], None]] = {
     Trouble.CONFLICT: pair.conflict,
     Trouble.SUPERSEDED: superseded,
@@ -88,6 +93,7 @@ TROUBLES: dict[Trouble, Callable[[], None]] = {
     Trouble.NOT_SYNCED: failed_on_the_backup,
     Trouble.LATE: late,
     Trouble.FOLDER: with_a_folder_that_waits,
+    Trouble.LOST_FILES: lost_files,
     Trouble.PEER_UNWELL: lambda: pair.paired(healthy=False, health_message="The disk is nearly full."),
     Trouble.MISMATCH: lambda: pair.paired(build="2.0.0 (build-x)"),
     Trouble.UNWELL: unwell,

@@ -5,14 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.utils import timezone
 
 from appliances.management.base import ApplianceCommand
 from sync import overview
 from sync.management.shell import progress
 from sync.peer import identity
+from sync.rules.verified import Verified
 
 HEALTHY, PROBLEMS, NOT_CONFIGURED = 0, 1, 2
 
@@ -55,8 +58,9 @@ class Command(ApplianceCommand):
             ]
         if known.change is not None:
             rows.append(("Role change", f"{known.change}, {known.change.get_step_display()}"))
-        if known.running_sync is not None:
-            rows.append(("Data-sync", progress(known.running_sync)))
+        if known.progress is not None:
+            rows.append(("Data-sync", progress(known.progress)))
+        rows.append(("Stored files", _stored(known.verified)))
         for name, value in rows:
             self.stdout.write(f"{name + ':':20} {value}")
         for problem in known.problems:
@@ -89,8 +93,19 @@ def as_data(known: overview.Overview) -> dict[str, Any]:
         "role_change": known.change
         and {"id": str(known.change.pk), "target_role": known.change.target_role, "step": known.change.step},
         "data_sync": known.running_sync and {"id": str(known.running_sync.pk), "stage": known.running_sync.stage},
+        "stored_files": asdict(known.verified),
         "problems": [problem.sentence for problem in known.problems],
     }
+
+
+def _stored(found: Verified) -> str:
+    parts = [f"{found.verified} of {found.files} verified"]
+    if found.oldest_at is not None:
+        oldest = timezone.now() - dt.datetime.fromtimestamp(found.oldest_at, dt.UTC)
+        parts.append(f"oldest check {overview.ago(oldest)} ago")
+    if found.found:
+        parts.append(f"{found.found} found damaged, {found.repaired} repaired, {found.waiting + found.lost} not yet")
+    return ", ".join(parts)
 
 
 def _moment(at: dt.datetime | None) -> str | None:

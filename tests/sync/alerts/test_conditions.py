@@ -9,12 +9,21 @@ from dataclasses import dataclass
 import pytest
 from django.utils import timezone
 
-from appliances.choices import BrakeSubject, FolderState, OperationKind, ProbeOutcome, State, SyncStatus
+from appliances.choices import (
+    BrakeSubject,
+    FileProblem,
+    FolderState,
+    OperationKind,
+    ProbeOutcome,
+    RepairState,
+    State,
+    SyncStatus,
+)
 from appliances.models import BackupSettings, FailoverRelationship, IPConfig, SharedIP
 from sync import health, history, journal
 from sync.datasync import brake
 from sync.health import Health
-from sync.models import AlertMail, PeerView, RoleJournal, StatusEvent
+from sync.models import AlertMail, DamagedFile, PeerView, RoleJournal, StatusEvent
 from sync.peer import identity
 from tests.sync import pair
 from tests.sync.alerts.world import World
@@ -124,6 +133,14 @@ def corruption_past() -> None:
     StatusEvent.objects.filter(event="corruption").update(at=timezone.now() - dt.timedelta(days=2))
 
 
+def file_lost() -> None:
+    DamagedFile.objects.create(blob_id="ab" * 32, name="a.txt", problem=FileProblem.CORRUPT, state=RepairState.LOST)
+
+
+def file_mended() -> None:
+    DamagedFile.objects.update(state=RepairState.REPAIRED, ended_at=timezone.now())
+
+
 def failed_syncs() -> None:
     for _ in range(3):
         pair.sync_run(status=SyncStatus.FAILED, message="The disk of this appliance is full.")
@@ -217,6 +234,8 @@ CASES = (
         lambda: pair.folder(FolderState.EQUAL),
         "A folder is not as on the primary",
     ),
+    Case("lost_files", pair.backup, file_lost, file_mended, "damaged on both"),
+    Case("lost_files", primary, file_lost, file_mended, "damaged on both"),
     Case("sync_failing", pair.backup, failed_syncs, lambda: pair.sync_run(status=SyncStatus.SUCCESS), "succeed"),
     Case("brake", pair.backup, braked(BrakeSubject.SETTINGS), released, "A data-sync waits for you"),
     Case("brake", primary, braked(BrakeSubject.RETENTION), released, "The retention waits for you"),

@@ -7,13 +7,13 @@ import datetime as dt
 import pytest
 
 from appliances import selectors
-from appliances.choices import State, SyncStatus, SyncTrigger
+from appliances.choices import FileProblem, RepairState, State, SyncStatus, SyncTrigger
 from appliances.models import Account, FailoverRelationship
 from sync import health, journal
 from sync.api import answers
 from sync.api.xml import document
 from sync.health import Health
-from sync.models import PeerView, SyncRun
+from sync.models import DamagedFile, PeerView, SyncRun
 from sync.peer import identity
 from sync.rules.facts import header_of
 from tests.sync.pairs import establish
@@ -92,6 +92,14 @@ def test_a_dead_role_worker_is_told():
     text = document(answers.check_health()).decode()
     assert "<success>0</success>" in text
     assert f"<error_message>{health.UNKNOWN.message}</error_message>" in text
+
+
+def test_files_lost_on_both_are_told_and_the_appliance_stays_well() -> None:
+
+    DamagedFile.objects.create(blob_id="ab" * 32, name="a.txt", problem=FileProblem.CORRUPT, state=RepairState.LOST)
+    text = document(answers.check_health()).decode()
+    assert "<success>1</success>" in text
+    assert "<error_message>One stored file is damaged or missing here" in text
 
 
 def test_get_appliances_lists_both_of_the_pair():

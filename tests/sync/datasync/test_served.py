@@ -13,6 +13,7 @@ from sync.datasync import apply, pull
 from sync.errors import SyncError
 from sync.models import ServedSync, SyncRun
 from tests.fakes import FakePeer
+from tests.sync.pairs import settings_open
 
 There = Callable[..., Any]
 NAMES = ("trigger", "status", "code", "message", "root", *ServedSync.FIGURES)
@@ -86,7 +87,7 @@ def test_settings_that_read_back_otherwise_are_no_success(
 
     def spoil(*arguments: Any) -> None:
         apply_settings(*arguments)
-        with connection.cursor() as cursor:
+        with settings_open(), connection.cursor() as cursor:
             cursor.execute("UPDATE appliances_account SET display_name = 'spoiled'")
 
     monkeypatch.setattr(apply, "apply_settings", spoil)

@@ -271,3 +271,23 @@ def recording_of(content: bytes, row_id: str | None = None) -> str:
         size_bytes=blob.size_bytes,
     )
     return row.pk.hex
+
+
+def take_files(frames: list[bytes]) -> int:
+    """Mend what is damaged here with what the other appliance answered; how many files were mended."""
+    from contextlib import contextmanager
+
+    from sync.datasync import repair
+    from sync.models import DamagedFile
+
+    class Answered:
+        """A client whose peer has answered already."""
+
+        pace: Any = None
+
+        @contextmanager
+        def open_stream(self, message: Any) -> Any:
+            """The frames."""
+            yield iter(frames)
+
+    return repair.fetch(Answered(), list(DamagedFile.objects.all()))  # type: ignore[arg-type]

@@ -6,19 +6,24 @@ import datetime as dt
 import io
 import json
 import socket
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.core.management.base import OutputWrapper
 from django.utils import timezone
 
-from appliances.choices import ChangeKind, ProbeOutcome, Role, State, SyncStatus, SyncTrigger
+from appliances.choices import ChangeKind, ProbeOutcome, Role, State, SyncStage, SyncStatus, SyncTrigger
 from appliances.services.keys import generate_inter_appliance_key, set_inter_appliance_key
 from sync import health, journal
 from sync.datasync import lease
 from sync.health import Health
+from sync.management import shell
+from sync.management.commands import sync_now
 from sync.management.commands.sync_now import Command as SyncNow
-from sync.models import PeerView, RoleChange, SyncRun
+from sync.models import FileScrub, PeerView, RoleChange, SyncRun
 from sync.peer import identity
+from sync.rules.progress import RunningSync
 from tests.sync.pairs import establish
 
 pytestmark = pytest.mark.django_db
@@ -238,3 +243,64 @@ def test_the_outcome_of_a_data_sync_is_the_exit_code():
         with pytest.raises(CommandError, match="why") as caught:
             SyncNow(stdout=printed)._follow(asked_at, 5)
         assert caught.value.returncode == code
+
+
+class Terminal(io.StringIO):
+    """Where a person looks."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def running(**fields: Any) -> RunningSync:
+    run = SyncRun(trigger=SyncTrigger.SYNC_NOW, stage=SyncStage.BLOBS, started_at=timezone.now(), **fields)
+    return run.progress(timezone.now())
+
+
+def test_a_terminal_gets_a_bar_that_is_drawn_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    printed = Terminal()
+    display = shell.Display(OutputWrapper(printed))
+    for done in (0, 20_000_000, 40_000_000):
+        display.show(running(blobs_total=4, blobs_done=1, bytes_total=40_000_000, bytes_done=done, rate=2e6))
+    display.clear()
+    text = printed.getvalue()
+    assert "\n" not in text
+    assert f"[{'#' * 12}{'-' * 12}]  50 % Receiving files, 1 of 4 files, 20.0 of 40.0 MB" in text
+    assert "100 %" in text
+    assert text.endswith("\r\x1b[2K")
+
+
+def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch):
+    printed = io.StringIO()
+    display = shell.Display(OutputWrapper(printed))
+    for done in (1, 2, 3):
+        display.show(running(bytes_total=40_000_000, bytes_done=done * 10_000_000, rate=2e6))
+    assert printed.getvalue() == "Receiving files, 10.0 of 40.0 MB, 2.0 MB/s, about 15 s left\n"
+    monkeypatch.setattr(shell, "LINE_SECONDS", 0.0)
+    display.show(running(bytes_total=40_000_000, bytes_done=39_000_000))
+    assert len(printed.getvalue().splitlines()) == 2
+
+
+def test_a_data_sync_whose_worker_was_stopped_is_followed_into_the_next(monkeypatch: pytest.MonkeyPatch):
+    asked_at, printed = timezone.now(), io.StringIO()
+    fields = {"trigger": SyncTrigger.SYNC_NOW, "finished_at": timezone.now()}
+    cut = SyncRun.objects.create(status=SyncStatus.FAILED, code=lease.ABANDONED_CODE, **fields)
+    with monkeypatch.context() as patch:
+        patch.setattr(sync_now, "RESTART_SECONDS", 0.0)
+        with pytest.raises(CommandError, match="did not succeed"):
+            SyncNow(stdout=printed)._follow(asked_at, 5)
+    next_one = SyncRun.objects.create(status=SyncStatus.SUCCESS, rows_total=3, rows_done=3, **fields)
+    watched = iter([SyncRun.objects.get(pk=cut.pk), next_one])
+    monkeypatch.setattr(SyncNow, "_watch", lambda *_: next(watched))
+    SyncNow(stdout=printed)._follow(asked_at, 5)
+    assert "The worker was stopped in the middle." in printed.getvalue()
+    assert "Done: 3 of 3 rows." in printed.getvalue()
+
+
+def test_the_state_of_the_stored_files_is_told():
+    establish(State.B_IDLE)
+    at = timezone.now().timestamp() - 7200
+    FileScrub.objects.create(counts={"00": 3}, checked={"00": [at, 2, at]})
+    assert "2 of 3 verified, oldest check 2 h ago" in call("failover_status")[1]
+    assert json.loads(call("failover_status", "--json")[1])["stored_files"]["verified"] == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import uuid
 
 from django.db import models
@@ -23,6 +25,25 @@ from appliances.choices import (
     SyncTrigger,
 )
 from appliances.models.base import Singleton
+from sync.models.files import DamagedFile, FileScrub
+from sync.rules.progress import RunningSync
+
+__all__ = [
+    "AlertEpisode",
+    "AlertMail",
+    "BrakeStop",
+    "ConfigurationBackup",
+    "DamagedFile",
+    "FileScrub",
+    "Nonce",
+    "PeerView",
+    "RoleChange",
+    "RoleJournal",
+    "SealedMark",
+    "ServedSync",
+    "StatusEvent",
+    "SyncRun",
+]
 
 
 class RoleJournal(Singleton):
@@ -157,6 +178,8 @@ class SyncRun(models.Model):
     `folders`: how each folder of the administrator's own ended, by name (`sync.peer.sync_messages.FolderOutcome`).
     """
 
+    is_served = False
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     trigger = models.CharField(max_length=12, choices=SyncTrigger.choices)
     status = models.CharField(max_length=10, choices=SyncStatus.choices, default=SyncStatus.RUNNING)
@@ -174,6 +197,7 @@ class SyncRun(models.Model):
     bytes_done = models.BigIntegerField(default=0)
     rows_sent = models.BigIntegerField("Rows sent to the primary", default=0)
     blobs_sent = models.BigIntegerField("Files sent to the primary", default=0)
+    rate = models.FloatField("Bytes a second, lately", default=0.0)
     root = models.CharField("Hash over what both hold", max_length=64, blank=True)
     head_term = models.BigIntegerField(null=True)
     head_seq = models.BigIntegerField(null=True)
@@ -193,6 +217,15 @@ class SyncRun(models.Model):
     def __str__(self) -> str:
         return f"{self.get_status_display()} {self.started_at:%Y-%m-%d %H:%M:%S}"
 
+    def progress(self, now: dt.datetime) -> RunningSync:
+        """How far it is."""
+        names = [field.name for field in dataclasses.fields(RunningSync) if hasattr(self, field.name)]
+        said = {name: getattr(self, name) for name in names}
+        said |= {"stage": SyncStage(self.stage), "trigger": SyncTrigger(self.trigger)}
+        elapsed = max(0.0, (now - self.started_at).total_seconds())
+        said["rate"] = self.rate or (self.bytes_done / elapsed if elapsed else 0.0)
+        return RunningSync(elapsed=elapsed, **said)
+
 
 class ServedSync(models.Model):
     """One data-sync that the backup pulled from this primary. `sync.datasync.served` alone writes it.
@@ -201,6 +234,7 @@ class ServedSync(models.Model):
     `root` is the hash over what both hold, empty where they do not agree or where nobody compared.
     """
 
+    is_served = True
     FIGURES = ("rows_done", "blobs_done", "bytes_done", "rows_sent", "blobs_sent")
 
     id = models.UUIDField(primary_key=True, editable=False)

@@ -1,0 +1,168 @@
+"""A stored file that is damaged or missing is fetched from the peer, whichever of the two this appliance is.
+
+What neither has any more is told to the administrators, and tried again: somebody may put it back.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Iterator, Sequence
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from appliances import blobs, selectors
+from appliances.choices import FileProblem, RepairState, Severity
+from sync import history, journal
+from sync.datasync import blob_frames
+from sync.datasync.blob_frames import BlobReader
+from sync.datasync.frames import FrameReader
+from sync.datasync.pull import bandwidth_limit
+from sync.datasync.registry import DATASETS
+from sync.errors import PeerMisbehaved, SyncError
+from sync.models import DamagedFile
+from sync.peer.client import PeerClient
+from sync.peer.pace import Pace
+from sync.peer.sync_messages import PullFiles
+from sync.rules.facts import header_of
+
+TRY_AGAIN = dt.timedelta(minutes=5)
+AT_ONCE = 100  # files of one question
+
+log = logging.getLogger(__name__)
+
+
+def note(blob_id: str, problem: FileProblem, why: str = "") -> None:
+    """The file is known to be damaged or missing here, and is mended soon. Nothing if no row needs it."""
+    name = _name(blob_id)
+    if name is None or DamagedFile.objects.filter(blob_id=blob_id, ended_at=None).exists():
+        return
+    try:
+        with transaction.atomic():
+            DamagedFile.objects.create(blob_id=blob_id, name=name, problem=problem, detail=why[:1000])
+    except IntegrityError:  # somebody else has just noted it
+        return
+    history.record(
+        f"file_{problem.value}",
+        f"The stored file “{name}” is {problem.label.lower()} on the disk of this appliance. {why}".strip(),
+        severity=Severity.WARNING,
+        evidence={"blob": blob_id},
+    )
+
+
+def mend() -> int:
+    """Fetch from the peer what is damaged or missing here, as far as it is time to; how many files were mended."""
+    due = Q(tried_at=None) | Q(tried_at__lt=timezone.now() - TRY_AGAIN) | Q(tried_at__gt=timezone.now())
+    open_rows = DamagedFile.objects.filter(due, ended_at=None).order_by("found_at")
+    rows = [row for row in open_rows[:AT_ONCE] if not _is_settled(row)]
+    if not rows:
+        return 0
+    DamagedFile.objects.filter(pk__in=[row.pk for row in rows]).update(tried_at=timezone.now())
+    if selectors.relationship() is None:
+        for row in rows:
+            _lost(row, "There is no peer to fetch it from.")
+        return 0
+    try:
+        with PeerClient.to_peer() as client:
+            return fetch(client, rows)
+    except SyncError as error:
+        DamagedFile.objects.filter(pk__in=[row.pk for row in rows], ended_at=None).update(detail=str(error)[:1000])
+        log.warning("damaged files not fetched yet", extra={"files": len(rows), "why": str(error)})
+        return 0
+
+
+def fetch(client: PeerClient, rows: Sequence[DamagedFile]) -> int:
+    """Ask the peer for these files; how many came and are what they should be.
+
+    Raises:
+        SyncError: the peer did not answer to the end; what came before is kept.
+    """
+    client.pace = Pace(bandwidth_limit, lambda: None)
+    question = PullFiles(header=header_of(journal.read()), blobs=[row.blob_id for row in rows])
+    mended = 0
+    with client.open_stream(question) as stream:
+        frames = FrameReader(stream)
+        reader = BlobReader(frames)
+        for row in rows:
+            mended += _take(reader, row)
+        reader.finish()
+        if frames.peek() is not None:
+            raise PeerMisbehaved("the peer sent more files than were asked for")
+    return mended
+
+
+def answer_files(message: PullFiles) -> Iterator[bytes | bytearray]:
+    """The frames of the files asked for, in that order."""
+    if len(message.blobs) > AT_ONCE or not all(blobs.is_blob_id(blob_id) for blob_id in message.blobs):
+        raise PeerMisbehaved("what is asked for is not a list of files")
+    for blob_id in message.blobs:
+        if not blobs.has(blob_id):
+            note(blob_id, FileProblem.MISSING)
+    return blob_frames.of_blobs(message.blobs, may_lack=True)
+
+
+def _take(reader: BlobReader, row: DamagedFile) -> bool:
+    content = reader.take(row.blob_id)
+    if content is None:
+        return _lost(row, "The peer does not have it either.")
+    pieces = iter([content]) if isinstance(content, memoryview) else content.pieces
+    try:
+        blobs.store_verified(row.blob_id, pieces)
+    except blobs.BlobCorrupt:
+        return _lost(row, "The copy of the peer is damaged too.")
+    except (blobs.BlobError, OSError) as error:
+        for _ in pieces:  # what comes after it is another file
+            pass
+        DamagedFile.objects.filter(pk=row.pk).update(detail=f"It could not be stored: {error}"[:1000])
+        return False
+    _end(row, RepairState.REPAIRED)
+    history.record(
+        "file_repaired",
+        f"The stored file “{row.name}” was fetched from the peer and is whole again.",
+        evidence={"blob": row.blob_id},
+    )
+    return True
+
+
+def _is_settled(row: DamagedFile) -> bool:
+    """Whether there is nothing to mend any more: no row needs the file, or somebody has stored it again."""
+    if _name(row.blob_id) is None:
+        return _end(row, RepairState.GONE)
+    try:
+        stored = blobs.path(row.blob_id).stat()
+        if row.problem == FileProblem.MISSING or stored.st_mtime > row.found_at.timestamp():
+            blobs.verify(row.blob_id)
+            return _end(row, RepairState.REPAIRED)
+    except (blobs.BlobError, OSError):
+        return False
+    return False
+
+
+def _end(row: DamagedFile, state: RepairState) -> bool:
+    DamagedFile.objects.filter(pk=row.pk, ended_at=None).update(state=state, ended_at=timezone.now(), detail="")
+    return True
+
+
+def _lost(row: DamagedFile, why: str) -> bool:
+    was = DamagedFile.objects.filter(pk=row.pk, ended_at=None).exclude(state=RepairState.LOST)
+    if was.update(state=RepairState.LOST, detail=why):
+        history.record(
+            "file_lost",
+            f"The stored file “{row.name}” is {row.get_problem_display().lower()} here. {why}",
+            severity=Severity.ERROR,
+            evidence={"blob": row.blob_id},
+        )
+    return False
+
+
+def _name(blob_id: str) -> str | None:
+    """The name under which administrators know a file; None if no row refers to it."""
+    for dataset in DATASETS:
+        if dataset.blob_field:
+            rows = dataset.model._base_manager.filter(**{dataset.blob_field: blob_id})
+            name = rows.values_list("name", flat=True).first()
+            if name is not None:
+                return str(name)
+    return None
