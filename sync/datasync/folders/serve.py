@@ -155,7 +155,7 @@ class _Sender:
             yield self._of_lost([[seen.entry.name, _why(error)] for seen in self._held])
             return
         try:
-            yield wire.pack({"directory": self._path, "mode": os.fstat(opened).st_mode & walk.KEPT_MODE})
+            yield wire.pack({"directory": self._path, "mode": walk.mode_of(self._path, opened)})
             for seen in self._held:
                 if seen.entry.size > SMALL_BYTES:
                     yield from self._flushed()
@@ -302,7 +302,7 @@ def _in_source_state() -> None:
 def _mode(root: int, path: str) -> int:
     try:
         with beneath.directory(root, path) as opened:
-            return os.fstat(opened).st_mode & walk.KEPT_MODE
+            return walk.mode_of(path, opened)
     except OSError:
         return 0o755
     except ValueError as error:

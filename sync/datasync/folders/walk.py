@@ -137,7 +137,7 @@ class Look:
 
     def _directory(self, path: str, opened: int, known: tuple[bytes, bytes] | None) -> list[str]:
         """Take in one directory; the directories in it."""
-        mode = os.fstat(opened).st_mode & KEPT_MODE
+        mode = mode_of(path, opened)
         newest = time.time_ns() - FRESH_NS
         below, files, size, is_fresh = [], [], 0, False
         takes_all = self._patterns.takes_all and len(path) < LONG_PATH
@@ -220,6 +220,11 @@ class Look:
             finally:
                 os.close(file)
         raise FileChanges(name)
+
+
+def mode_of(path: str, opened: int) -> int:
+    """The permissions of a directory; 0 for the root, whose permissions each administrator chooses."""
+    return os.fstat(opened).st_mode & KEPT_MODE if path else 0
 
 
 def same_version(before: os.stat_result, after: os.stat_result) -> bool:

@@ -21,13 +21,14 @@ from appliances.beneath import STAGING
 from sync import crash
 from sync.datasync.folders.report import Report
 from sync.datasync.folders.store import Manifest, Seen
-from sync.datasync.folders.walk import DIGEST_BYTES, KEPT_MODE, directory_digest, fingerprint
+from sync.datasync.folders.walk import DIGEST_BYTES, KEPT_MODE, directory_digest, fingerprint, mode_of
 from sync.rules.folders import Entry, conflict_name, join
 
 BATCH_FILES = 2000
 BATCH_BYTES = 256 * 1024 * 1024
 OCCUPIED = "something else has this name on the backup"
 CHANGED_HERE = "changed on the backup meanwhile; left as it is"
+NOT_OURS = "its time cannot be set: it does not belong to the account of the appliance"
 DAMAGED = "did not arrive as the primary lists it"
 
 
@@ -260,6 +261,8 @@ class Writer:
                         os.utime(file, ns=(entry.mtime_ns, entry.mtime_ns))
                     finally:
                         os.close(file)
+                except PermissionError:
+                    self._report.add(join(path, entry.name), NOT_OURS)
                 except OSError:
                     self._report.add(join(path, entry.name), CHANGED_HERE)
                 else:
@@ -310,7 +313,7 @@ class Writer:
                 opened = self.make_directory(path)
                 try:
                     status = os.fstat(opened)
-                    if status.st_mode & KEPT_MODE != modes[path]:
+                    if path and status.st_mode & KEPT_MODE != modes[path]:
                         os.fchmod(opened, modes[path] | (stat.S_IMODE(status.st_mode) & ~KEPT_MODE))
                     self._remember(path, opened, {seen.entry.name: seen for seen in self._manifest.files(path)})
                 finally:
@@ -323,7 +326,7 @@ class Writer:
         self._sync()
 
     def _remember(self, path: str, opened: int, held: Mapping[str, Seen]) -> None:
-        mode = os.fstat(opened).st_mode & KEPT_MODE
+        mode = mode_of(path, opened)
         files = list(held.values())
         digest = directory_digest(mode, (seen.entry for seen in files))
         known = b""
