@@ -49,6 +49,8 @@ def name_problem(name: str) -> str:
         return "it is no file name"
     if "/" in name or "\0" in name:
         return "a slash or a NUL in it"
+    if name.isascii():
+        return "it is too long" if len(name) > MAX_NAME_BYTES else ""
     try:
         size = len(name.encode("utf-8", "surrogateescape"))
     except UnicodeEncodeError:

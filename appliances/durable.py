@@ -8,10 +8,16 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import IO
 
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of linux/falloc.h
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def fsync(place: Path) -> None:
@@ -34,7 +40,7 @@ def sync_file_system(place: Path) -> None:
 
 def sync_descriptor(descriptor: int) -> None:
     """Bring everything written so far on the file system that `descriptor` is open on to the disk."""
-    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    syncfs = getattr(_libc(), "syncfs", None)
     if syncfs is None:
         os.sync()
     elif syncfs(descriptor) != 0:
@@ -48,8 +54,8 @@ def reserve(descriptor: int, size_bytes: int) -> None:
     Raises:
         OSError: the room is not there.
     """
-    fallocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
-    if fallocate is None or size_bytes <= 0:
+    fallocate = getattr(_libc(), "fallocate", None) if size_bytes > 0 else None
+    if fallocate is None:
         return
     offset = ctypes.c_longlong
     if fallocate(descriptor, _KEEP_SIZE, offset(0), offset(size_bytes)) != 0:

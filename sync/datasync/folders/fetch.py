@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from appliances.beneath import PlaceUnusable, path_problem
+from appliances.beneath import STAGING, PlaceUnusable, path_problem
 from sync.datasync.folders import wire
 from sync.datasync.folders.report import Report
-from sync.datasync.folders.walk import directory_digest, root_digest
+from sync.datasync.folders.walk import LONG_PATH, directory_digest, root_digest
 from sync.datasync.folders.write import StagedFile, Writer
 from sync.rules.folders import Entry, Patterns, is_spared, join
 
@@ -221,14 +221,17 @@ class Fetch:
 
     def _may_write(self, path: str, name: str, *, is_quiet: bool = False) -> bool:
         where = join(path, name)
-        if path in self._named and name not in self._named[path] and path not in self._whole:
+        is_asked = path in self._whole or name in self._named[path]
+        # Directory and name have been looked at by themselves, so only what the two are together is left.
+        if not is_asked or where == STAGING or (len(where) > LONG_PATH and path_problem(where)):
             wire.misbehaved("carries a file that was not asked for")
-        if path_problem(where) or not self._patterns.takes_file(where):
+        if not self._patterns.takes_all and not self._patterns.takes_file(where):
             wire.misbehaved("carries a file that was not asked for")
-        is_free = not is_spared(where, self._spared)
-        if not is_free and not is_quiet:
+        if not self._spared or not is_spared(where, self._spared):
+            return True
+        if not is_quiet:
             self._report.add(where, IN_THE_WAY)
-        return is_free
+        return False
 
     def _is_listed(self, path: str, entry: Entry) -> bool:
         return self._named.get(path, {}).get(entry.name) == entry

@@ -54,7 +54,8 @@ def pull_folders(client: PeerClient, progress: Progress) -> None:
         SyncRefused: the role changed, or a role change began: nothing more is written.
     """
     for folder in Folder.objects.filter(enabled=True).order_by("name"):
-        progress.stage(SyncStage.FOLDERS)
+        progress.run.stage = SyncStage.FOLDERS
+        progress.tick()
         began = time.monotonic()
         outcome = _pulled(client, progress, folder)
         outcome = dataclasses.replace(outcome, seconds=round(time.monotonic() - began, 3))

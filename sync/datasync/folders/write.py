@@ -24,7 +24,7 @@ from sync.datasync.folders.store import Manifest, Seen
 from sync.datasync.folders.walk import DIGEST_BYTES, KEPT_MODE, directory_digest, fingerprint, mode_of
 from sync.rules.folders import Entry, conflict_name, join
 
-BATCH_FILES = 2000
+BATCH_FILES = 8000
 BATCH_BYTES = 256 * 1024 * 1024
 OCCUPIED = "something else has this name on the backup"
 CHANGED_HERE = "changed on the backup meanwhile; left as it is"
@@ -66,8 +66,8 @@ class Writer:
         self._is_union = is_union
         self._report = report
         self._check = check
-        self._staged: list[_Staged] = []
-        self._waiting = 0
+        self._staged: dict[str, list[_Staged]] = {}  # by directory
+        self._waiting = self._waiting_bytes = 0
         self._count = 0
         self.both: set[str] = set()
         self.done = Done()
@@ -86,8 +86,9 @@ class Writer:
 
     def close(self) -> None:
         """Remove what is staged, and the staging directory."""
-        for staged in self._staged:
-            self._drop(staged.number)
+        for files in self._staged.values():
+            for staged in files:
+                self._drop(staged.number)
         self._staged.clear()
         os.close(self._staging)
         with contextlib.suppress(OSError):
@@ -103,10 +104,14 @@ class Writer:
         Raises:
             OSError: the disk is full or broken.
         """
-        with self.staging(path, entry.name) as file:
+        self._count += 1
+        file = StagedFile(self, path, entry.name, str(self._count))
+        try:
             for piece in pieces:
                 file.write(piece)
             return file.finish(entry, is_proved=is_proved)
+        finally:
+            file.close()
 
     @contextlib.contextmanager
     def staging(self, path: str, name: str, size: int = 0) -> Iterator[StagedFile]:
@@ -121,19 +126,19 @@ class Writer:
 
     def accept(self, staged: _Staged) -> None:
         """A whole file waits for its name."""
-        self._staged.append(staged)
-        self._waiting += staged.entry.size
+        self._staged.setdefault(staged.path, []).append(staged)
+        self._waiting += 1
+        self._waiting_bytes += staged.entry.size
 
     @property
     def is_full(self) -> bool:
         """Whether enough waits to be given its name together."""
-        return len(self._staged) >= BATCH_FILES or self._waiting >= BATCH_BYTES
+        return self._waiting >= BATCH_FILES or self._waiting_bytes >= BATCH_BYTES
 
     def prove(self, path: str) -> None:
         """What is staged of this directory is what a signed message said."""
-        for staged in self._staged:
-            if staged.path == path:
-                staged.is_proved = True
+        for staged in self._staged.get(path, ()):
+            staged.is_proved = True
 
     def report_damage(self, path: str, name: str) -> None:
         """A file did not arrive as it was listed."""
@@ -143,20 +148,21 @@ class Writer:
 
     def publish(self, *, everything: bool = False) -> None:
         """What is staged and proved (or everything) gets its name, durably."""
-        ready = [staged for staged in self._staged if everything or staged.is_proved]
+        ready: dict[str, list[_Staged]] = {}
+        left: dict[str, list[_Staged]] = {}
+        for path, files in self._staged.items():
+            for staged in files:
+                (ready if everything or staged.is_proved else left).setdefault(path, []).append(staged)
         if not ready:
             return
         self._check()
         self._sync()
         crash.point("folder staged")
-        by_path: dict[str, list[_Staged]] = {}
-        for staged in ready:
-            by_path.setdefault(staged.path, []).append(staged)
-        for path, files in by_path.items():
+        for path, files in ready.items():
             self._publish_in(path, files)
-        done = {staged.number for staged in ready}
-        self._staged = [staged for staged in self._staged if staged.number not in done]
-        self._waiting = sum(staged.entry.size for staged in self._staged)
+        self._staged = left
+        self._waiting = sum(map(len, left.values()))
+        self._waiting_bytes = sum(staged.entry.size for files in left.values() for staged in files)
         crash.point("folder published")
 
     def _sync(self) -> None:
