@@ -24,6 +24,7 @@ from django.utils import timezone
 from appliances import blobs, selectors
 from appliances.choices import RateUnit, SessionEventKind, SyncStatus, SyncTrigger
 from appliances.models import Account, BackupSettings, FileStoreFile, Folder, FolderPlace, Recording, SessionEvent
+from sync import journal
 from sync.datasync import marks, pull
 from sync.datasync.registry import APPEND_ONLY, DATASETS, by_label
 from sync.datasync.rows import RowCodec, sum_of
@@ -230,7 +231,7 @@ def wipe(number: int) -> None:
         os.rename(settings.BLOB_DIR, f"{settings.BLOB_DIR}.parked-{number}")
     tables = [model._meta.db_table for model in (SealedMark, FileStoreFile)]
     tables += [dataset.table for dataset in APPEND_ONLY]
-    with transaction.atomic(), connection.cursor() as cursor:
+    with journal.locked() as held, held.settings_open(), connection.cursor() as cursor:
         for table in tables:
             cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")  # noqa: S608  (names of our models)
         cursor.execute(
