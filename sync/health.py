@@ -93,6 +93,7 @@ def write(health: Health) -> None:
     }
     # Turns may overlap in several threads of one process.
     writer = f"{os.getpid()}-{threading.get_native_id()}"
+    settings.HEALTH_FILE.parent.mkdir(mode=0o700, exist_ok=True)
     temporary = settings.HEALTH_FILE.with_name(f"{settings.HEALTH_FILE.name}.{writer}.tmp")
     temporary.write_text(json.dumps(content))
     temporary.replace(settings.HEALTH_FILE)

@@ -23,5 +23,6 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 SECURE_SSL_REDIRECT = False
+HEALTH_FILE = DATA_DIR / "health.json"  # noqa: F405  (goes with the folder)
 for _folder in (STATIC_ROOT, STAGING_DIR):  # noqa: F405
     _folder.mkdir(exist_ok=True)

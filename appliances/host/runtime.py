@@ -4,25 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 from pathlib import Path
 
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (a folder of this user, mode 0700, is made in it and checked)
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (what is made there is a folder of this user, mode 0700, and checked)
 
 
 def runtime_folder(data_dir: Path, memory: Path = SHARED_MEMORY) -> Path:
-    """The folder of the appliance in `data_dir`, which belongs to the owner of that; `data_dir` where there is none.
+    """The folder of the appliance in `data_dir`, named after that and its owner; `data_dir` itself without a memory.
 
-    Whoever may write into the data folder finds the same one, a command of the shell too.
+    A command of the shell comes to the same one. It is made when the appliance starts, and removed when it ends.
     """
+    if not memory.is_dir():
+        return data_dir
     try:
         owner = data_dir.stat().st_uid
-        digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
-        folder = memory / f"failover-site-{owner}-{digest}"
-        if owner == os.getuid():
-            folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-    except OSError:
-        return data_dir
-    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == owner and not found.st_mode & 0o077
-    return folder if is_ours else data_dir
+    except OSError:  # the first start makes it
+        owner = os.getuid()
+    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+    return memory / f"failover-site-{owner}-{digest}"
+
+
+def make(folder: Path, data_dir: Path) -> None:
+    """The folder is there, and this user's alone; the data folder itself is left as it is.
+
+    Raises:
+        PermissionError: it is somebody else's, or others may enter it.
+    """
+    if folder == data_dir:
+        return
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise PermissionError(f"{folder} must be a folder of this user with mode 0700: remove it, then start again.")
+
+
+def remove(folder: Path, data_dir: Path) -> None:
+    """The folder is gone, unless it is the data folder itself."""
+    if folder != data_dir:
+        shutil.rmtree(folder, ignore_errors=True)

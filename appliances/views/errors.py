@@ -12,6 +12,9 @@ from django.template import loader
 from django.utils.cache import add_never_cache_headers
 from django.views.defaults import server_error
 
+from appliances import disk
+from appliances.middleware import refuse
+
 RETRY_SECONDS = 10
 LOG_EVERY_SECONDS = 10.0  # every request fails while the database is away
 
@@ -19,9 +22,17 @@ log = logging.getLogger(__name__)
 _last_logged = [-LOG_EVERY_SECONDS]
 
 
+def full(request: HttpRequest) -> HttpResponse:
+    """507: the disk filled up while this was being done."""
+    sentence = "The disk of this appliance is full. Nothing was changed; free some space, then try again."
+    return refuse(request, 507, "The disk is full", sentence)
+
+
 def went_wrong(request: HttpRequest) -> HttpResponse:
-    """The page for an exception: 503 and its name where the database does not answer, else 500."""
+    """The page for an exception: 503 where the database does not answer, 507 where the disk is full, else 500."""
     error = sys.exc_info()[1]
+    if isinstance(error, OSError) and error.errno in disk.FULL:
+        return full(request)
     if not isinstance(error, OperationalError | InterfaceError):
         return server_error(request)
     if time.monotonic() - _last_logged[0] >= LOG_EVERY_SECONDS:

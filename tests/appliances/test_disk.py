@@ -11,6 +11,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from appliances import disk
+from appliances.host import runtime
 from sync import health
 from tests.tmpfs import Small, small_disk
 
@@ -86,19 +87,24 @@ def test_the_reserve_of_a_data_sync(total: int, reserve: int) -> None:
     assert disk.Room(0, total, None).reserve_bytes == reserve
 
 
-def test_what_lies_in_memory_is_this_users_alone(tmp_path: Path) -> None:
-    from appliances.host.runtime import runtime_folder
-
+def test_what_lies_in_memory_is_this_users_alone_and_goes_with_the_appliance(tmp_path: Path) -> None:
     data, memory = tmp_path / "data", tmp_path / "shm"
     data.mkdir()
-    assert runtime_folder(data, memory) == data  # no such place
+    assert runtime.runtime_folder(data, memory) == data  # no such place
     memory.mkdir()
-    folder = runtime_folder(data, memory)
+    folder = runtime.runtime_folder(data, memory)
     assert folder.parent == memory
+    assert not folder.exists()
+    runtime.make(folder, data)
+    runtime.make(folder, data)
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert runtime_folder(data, memory) == folder
     folder.chmod(0o755)
-    assert runtime_folder(data, memory) == data
-    folder.rmdir()
-    folder.symlink_to(tmp_path)
-    assert runtime_folder(data, memory) == data
+    with pytest.raises(PermissionError, match="mode 0700"):
+        runtime.make(folder, data)
+    runtime.remove(folder, data)
+    assert not folder.exists()
+    folder.symlink_to(data)
+    with pytest.raises(PermissionError):
+        runtime.make(folder, data)
+    runtime.remove(data, data)
+    assert data.is_dir()

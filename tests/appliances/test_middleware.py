@@ -303,5 +303,15 @@ def test_an_upload_that_the_disk_has_no_room_for_is_refused_before_it_is_read(
     assert b"The disk is full" in answer.content
 
 
+def test_a_small_file_is_refused_by_a_full_disk_and_a_form_is_not(
+    admin_client_of_site: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(disk, "least_bytes", lambda: 1 << 60)
+    path = "/login/appliances/filestorefile/add/"
+    assert admin_client_of_site.post(path, {"name": "small"}).status_code == 507
+    form = "application/x-www-form-urlencoded"
+    assert admin_client_of_site.post(path, "name=small", form).status_code == 200
+
+
 def test_a_length_that_is_no_number_does_no_harm(client: Client):
     assert client.get("/", CONTENT_LENGTH="many").status_code == 200

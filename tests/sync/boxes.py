@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from appliances.host import runtime
+
 ROOT = Path(__file__).resolve().parents[2]
 PORT_INSIDE = 8443
 KEY = "G2VJ-QRBA-CMDY-XV4W-W3NC-KTXL-T7SA-ABTZ-SBJB-W6PI-QBCI-OLPO-GVFQ"
@@ -206,3 +208,4 @@ class Box:
         self.console.wait(30)
         self.console.stdout.close()
         self.log.close()
+        runtime.remove(runtime.runtime_folder(self.folder), self.folder)

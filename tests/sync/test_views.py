@@ -431,7 +431,7 @@ def test_test_ips_are_graded_with_how_and_when_they_answered_on_either_role(admi
     )
     for shown in (text(admin.get(PAGE)), text(admin.get(PAGE + "live/"))):
         assert re.search(r"10\.0\.4\.1 answers · ICMP \d s ago", shown)
-        assert "10.0.0.53 no answer last answer 3 min ago" in shown
+        assert re.search(r"10\.0\.0\.53 no answer last answer 3 min (\d s )?ago", shown)
         assert "10.0.0.54 not asked yet" in shown
         assert re.search(r"10\.0\.4\.9 of site2.example.com answers · TCP 443 \(refused\) \d s ago", shown)
 

@@ -18,7 +18,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connections
 
 from appliances import secrets, selectors
-from appliances.host import broker, kept_environment, terminal
+from appliances.host import broker, kept_environment, runtime, terminal
 from appliances.host.processes import AlreadyRunning, SingleInstance
 from appliances.host.programs import appliance_programs, is_free
 from appliances.host.supervisor import Supervisor
@@ -44,9 +44,11 @@ class Command(BaseCommand):
             with SingleInstance(data_dir):
                 terminal.keep_log_in(data_dir / "logs")
                 check_addresses(settings.LISTEN)
+                runtime.make(settings.HEALTH_FILE.parent, data_dir)
                 password_file = prepare(demo_content=options["demo_content"])
                 run(data_dir, on_ready=lambda: None if options["quiet"] else self.greet(password_file))
-        except AlreadyRunning as error:
+                runtime.remove(settings.HEALTH_FILE.parent, data_dir)
+        except (AlreadyRunning, PermissionError) as error:
             raise CommandError(str(error)) from error
         except OperationalError as error:
             raise CommandError(f"DATABASE_URL: the database does not answer: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 
 import pytest
@@ -40,6 +41,13 @@ def test_it_is_logged_in_one_line_and_not_with_every_request(
                 log_response("%s", "/", response=response, request=rf.get("/"))
     assert [record.getMessage() for record in caplog.records] == ["database does not answer"]
     assert not caplog.records[0].exc_info
+
+
+@pytest.mark.django_db
+def test_a_disk_that_fills_up_meanwhile_is_a_507_that_says_so(rf: RequestFactory) -> None:
+    status, body = answer_to(OSError(errno.ENOSPC, "No space left on device"), rf)
+    assert status == 507
+    assert "The disk of this appliance is full" in body
 
 
 def test_anything_else_is_a_500(rf: RequestFactory) -> None:
