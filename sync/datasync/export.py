@@ -23,7 +23,7 @@ from sync.datasync.registry import APPEND_ONLY, SETTINGS, by_label
 from sync.datasync.wrapping import SecretWrap, for_snapshot
 from sync.errors import PeerMisbehaved
 from sync.peer import identity
-from sync.peer.messages import Done
+from sync.peer.messages import MAX_MESSAGE_BYTES, Done, render
 from sync.peer.sync_messages import Manifest, PullBegin, PullBlobs, PullEnd, PullRows, PushAppend, PushDone
 from sync.rules.diff import Mark, TableDigest, Wanted
 from sync.rules.facts import RoleState, header_of
@@ -63,6 +63,9 @@ def begin(message: PullBegin) -> Manifest:
     else:
         _stamp()
     manifest = manifest_of(pair, state, snapshot_id, tables, own_marks, more=not is_all)
+    if (size := len(render(manifest))) > MAX_MESSAGE_BYTES:
+        snapshots.remove(snapshot_id)
+        raise refused(Refusal.MANIFEST_TOO_LARGE, f"{size} bytes, at most {MAX_MESSAGE_BYTES}; {len(own_marks)} marks.")
     served.begun(message, manifest)
     return manifest
 

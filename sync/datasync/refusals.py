@@ -29,6 +29,10 @@ SENTENCES: dict[Refusal, tuple[str, str]] = {
     Refusal.OTHER_PRODUCT: ("The product versions differ.", _VERSIONS),
     Refusal.OTHER_BUILD: ("The builds differ.", _VERSIONS),
     Refusal.OTHER_SCHEMA: ("The database layouts differ.", _VERSIONS),
+    Refusal.MANIFEST_TOO_LARGE: (
+        "The list of what the primary holds is longer than a message may be.",
+        "Nothing was changed. It grows with each image that is restored: restore no more of them, and report this.",
+    ),
     Refusal.SNAPSHOT_GONE: ("The primary no longer keeps the snapshot of this data-sync.", _AGAIN),
     Refusal.BLOB_TOO_LARGE: ("A file is larger than this appliance accepts.", "Remove it from the primary."),
     Refusal.BLOB_MISSING: (

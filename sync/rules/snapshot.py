@@ -26,6 +26,7 @@ class Refusal(StrEnum):
     OTHER_PRODUCT = "other_product"
     OTHER_BUILD = "other_build"
     OTHER_SCHEMA = "other_schema"
+    MANIFEST_TOO_LARGE = "manifest_too_large"
     SNAPSHOT_GONE = "snapshot_gone"
     BLOB_TOO_LARGE = "blob_too_large"
     BLOB_MISSING = "blob_missing"

@@ -60,6 +60,16 @@ def test_while_another_one_runs(peer: FakePeer) -> None:
     assert sync(peer).status == SyncStatus.SUCCESS
 
 
+def test_a_manifest_that_is_too_long(peer: FakePeer, there: There) -> None:
+    limit = "from sync.datasync import export; export.MAX_MESSAGE_BYTES = {}"
+    there("run", limit.format(100))
+    try:
+        refused(peer, "manifest_too_large")
+    finally:
+        there("run", limit.format(1 << 20))
+    assert not there("run", "from sync.datasync import snapshots; result = snapshots.are_there()")
+
+
 @pytest.mark.parametrize("path", ["pull-rows", "pull-blobs", "push-append"])
 def test_a_snapshot_that_is_gone(peer: FakePeer, there: There, path: str) -> None:
     there("store_file", "a", b"a")
