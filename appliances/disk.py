@@ -43,10 +43,8 @@ class Room:
     def lacks(self, size_bytes: int, files: int, *, reserve_bytes: int) -> str:
         """Why so much does not fit beside the reserve; empty if it does."""
         if self.free_bytes < size_bytes + reserve_bytes:
-            return (
-                f"{_mib(size_bytes)} are needed beside a reserve of {_mib(reserve_bytes)}, "
-                f"{_mib(max(self.free_bytes, 0))} are free."
-            )
+            beside = f"{_mib(size_bytes)} are needed beside a reserve of" if size_bytes else "there must be at least"
+            return f"{_mib(max(self.free_bytes, 0))} are free, {beside} {_mib(reserve_bytes)}."
         if self.free_files is not None and self.free_files < files + RESERVED_FILES:
             return (
                 f"{files} files are needed beside a reserve of {RESERVED_FILES}; the disk can hold {self.free_files}."
