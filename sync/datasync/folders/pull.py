@@ -20,7 +20,7 @@ from sync.datasync.folders import walk
 from sync.datasync.folders.fetch import Fetch, Theirs, read_entries, read_look
 from sync.datasync.folders.plan import Plan, needed_bytes, plan_of, questions
 from sync.datasync.folders.report import Report
-from sync.datasync.folders.serve import LOOKED, patterns_of, rules_digest
+from sync.datasync.folders.serve import LOOKED, MIRRORED, patterns_of, rules_digest
 from sync.datasync.folders.store import Manifest, Seen
 from sync.datasync.folders.walk import Tree
 from sync.datasync.folders.write import Writer
@@ -59,7 +59,7 @@ def pull_folders(client: PeerClient, progress: Progress) -> None:
         began = time.monotonic()
         outcome = _pulled(client, progress, folder)
         outcome = dataclasses.replace(outcome, seconds=round(time.monotonic() - began, 3))
-        progress.run.folders[folder.name] = dataclasses.asdict(outcome)
+        progress.run.folders[folder.name] = dataclasses.asdict(dataclasses.replace(outcome, reported=[]))
         _keep(client, folder, outcome)
 
 
@@ -186,7 +186,7 @@ class _FolderPull:
         plan = plan_of(theirs, mine, manifest, self._entries(theirs, mine), is_union=self._is_union)
         _check_space(root, needed_bytes(plan, theirs), plan.wanted(theirs))
         deletions = plan.deletions
-        fingerprint, is_first = plan.fingerprint, not manifest.fact(LOOKED)
+        fingerprint, is_first = plan.fingerprint, not manifest.fact(MIRRORED)
         is_agreed = self._place.agreed == fingerprint
         held = not is_agreed and needs_agreement(deletions, mine.files, is_first=is_first)
         writer.both = plan.both
@@ -201,6 +201,8 @@ class _FolderPull:
             writer.delete(plan.delete, plan.empty)
         writer.set_modes({**plan.modes, **writer.done.modes})
         writer.finish()
+        if not held:
+            manifest.state(**{MIRRORED: theirs.root})
         failed = self._report.count - not_followed
         self._agree(manifest, theirs, mine, plan, fetch)
         outcome = self._outcome(manifest, writer, deletions if held else 0, failed)

@@ -31,7 +31,8 @@ TICK_SECONDS = 1.0  # the backup waits half a minute for any frame
 CHECK_SECONDS = 1.0
 SMALL_BYTES = 256 * 1024  # a file up to this size is sent whole, with others in one frame
 HEADER_BYTES = 7 * 255 + 150  # what a file takes in the header of a frame, at most
-LOOKED = "looked"
+LOOKED = "looked"  # the digest that the latest look gave
+MIRRORED = "mirrored"  # the digest when both were like each other for the last time
 
 
 def rules_digest(folder: Folder) -> str:
@@ -256,6 +257,7 @@ def end(message: FolderEnd) -> Done:
         with _closed(_root(message.folder)) as root, _manifest(message.folder, root) as manifest:
             if manifest.fact(LOOKED) == message.root:
                 manifest.agree()
+                manifest.state(**{MIRRORED: message.root})
     outcome = dataclasses.asdict(message.outcome)
     if outcome["state"] not in FolderState.values:
         raise PeerMisbehaved("the outcome of a folder is not one of those there are")

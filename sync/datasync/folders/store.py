@@ -41,7 +41,9 @@ class Manifest:
         path = folder / f"{blake3(name.encode()).hexdigest()[:32]}.sqlite3"
         try:
             self._open(path)
-        except sqlite3.DatabaseError:
+        except sqlite3.OperationalError:
+            raise  # it is busy, or the disk is full
+        except sqlite3.DatabaseError:  # it is damaged
             for ending in ("", "-wal", "-shm"):
                 Path(f"{path}{ending}").unlink(missing_ok=True)
             self._open(path)

@@ -39,7 +39,8 @@ class Both:
         """A data-sync; how the folder ended."""
         run = pull.pull_data(SyncTrigger.SYNC_NOW, client=self.peer)  # type: ignore[arg-type]
         assert run.status == "success"
-        return FolderOutcome(**run.folders["web"])
+        said = self.kept.outcome
+        return FolderOutcome(**{**said, "reported": [(path, why) for path, why in said["reported"]]})
 
     def here(self) -> dict[str, bytes]:
         """All files of the backup."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pytest_django import Settings
+
 from appliances.choices import FolderState
 from tests.sync.datasync.folders.conftest import Both, files, write
 
@@ -93,6 +95,28 @@ def test_the_first_data_sync_deletes_nothing_unasked(both: Both) -> None:
     held = both.sync()
     assert (held.state, held.held) == (FolderState.HELD, 1)
     assert both.here() == {"a.txt": b"one", "of.another.folder.txt": b"mine"}
+    assert both.sync().held == 1, "nor does the second one"
+    both.agree(held)
+    assert both.sync().deleted == 1
+
+
+def test_what_was_like_each_other_before_a_role_change_is_no_first_data_sync_afterwards(both: Both) -> None:
+    write(both.source, a_txt="one", b_txt="two")
+    both.sync()
+    mirrored = both.there(
+        "run",
+        "import os; from sync.datasync.folders.store import Manifest; "
+        f"root = os.open({str(both.source)!r}, os.O_RDONLY); result = Manifest('web', root).fact('mirrored')",
+    )
+    assert mirrored
+
+
+def test_a_damaged_manifest_is_made_anew(both: Both, settings: Settings) -> None:
+    write(both.source, a_txt="one")
+    both.sync()
+    for manifest in Path(settings.FOLDER_MANIFESTS).iterdir():
+        manifest.write_bytes(b"no database " * 1000)
+    assert both.sync().state == FolderState.EQUAL
 
 
 def test_an_empty_disk_on_the_primary_deletes_nothing_unasked(both: Both) -> None:
