@@ -147,8 +147,7 @@ def _watch_myself(pulse: Pulse, state: RoleState, times: timing.Timing, stood_st
     limits = _limits(pulse, state, times, now)
     pulse.limit = min((moment for moment, _ in limits), default=None)
     over = [event for moment, event in limits if moment < now]
-    if over:
-        pulse.give_lease_up()
+    if over:  # the lease stays until this is durable: a new one would begin the time of this primary anew
         act.deliver(over[0])
 
 

@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError
 from pytest_django import Settings
 
 from appliances.choices import State
 from appliances.models import FailoverRelationship
-from sync import cycle, failover, journal, outside, probes
+from sync import act, cycle, failover, journal, outside, probes
 from sync.keeper import Keeper
 from sync.models import PeerView, RoleJournal, StatusEvent
 from sync.rules.timing import LOOP_LATENESS, Entered
@@ -93,6 +94,29 @@ def test_a_peer_heard_before_the_machine_was_started_does_not_stand_in_for_the_w
     pulse.lease.granted = journal.boottime() - 3.0
     failover.consider(pulse, stood_still=0)
     assert journal.read().state == State.P_UNCONFIRMED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_stop_that_the_database_does_not_take_is_still_due_at_the_next_look(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither peer nor witness has answered meanwhile: the time of this primary does not begin anew."""
+    settings.WITNESS_COMMAND = "false"
+    serving_since(60.0, answered_boottime=journal.boottime() - 4, tests={"answered": journal.boottime()})
+    pulse = failover.Pulse()
+    failover.consider(pulse, stood_still=0)
+    assert pulse.lease is not None
+    pulse.lease.granted = journal.boottime() - 3.0
+    with monkeypatch.context() as patch, pytest.raises(OperationalError):
+        patch.setattr(act, "deliver", lambda *_: (_ for _ in ()).throw(OperationalError("database is locked")))
+        failover.consider(pulse, stood_still=0)
+    assert journal.read().state == State.P_ACTIVE
+    assert pulse.limit is not None
+    assert pulse.limit < journal.boottime()
+    failover.stop_in_time(pulse)
+    assert journal.read().state == State.P_UNCONFIRMED
+    failover.consider(pulse, stood_still=0)
+    assert pulse.lease is None, "the witness is asked no more"
 
 
 @pytest.mark.django_db(transaction=True)
