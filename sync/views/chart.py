@@ -19,8 +19,9 @@ HEIGHT = 72  # pixels of one of the two pictures
 LEAST = 2  # a data-sync that took no time is seen too
 SLOTS = 240  # bars at most: of several in one slot the longest is drawn
 BREADTH = 1000  # of the coordinates of the line
-NAMES = {1: "%H:%M", 7: "%a %d", 30: "%d %b"}  # of the ticks, by the days that are shown
-STEPS = {1: dt.timedelta(hours=4), 7: dt.timedelta(days=1), 30: dt.timedelta(days=5)}
+NAMES = {6: "%H:%M", 24: "%H:%M", 168: "%a %d", 720: "%d %b"}  # of the ticks, by the hours that are shown
+STEPS = {6: dt.timedelta(hours=1), 24: dt.timedelta(hours=4), 168: dt.timedelta(days=1), 720: dt.timedelta(days=5)}
+EDGE = 0.04  # of the axis, where the name of a tick would be cut off
 WORST = (SyncStatus.FAILED, SyncStatus.REFUSED)
 
 Run = SyncRun | ServedSync
@@ -56,15 +57,15 @@ def reflects(run: Run) -> dt.datetime | None:
     return (run.reflects_at or run.finished_at) if isinstance(run, SyncRun) else run.started_at
 
 
-def draw(runs: Sequence[Run], before: Run | None, now: dt.datetime, days: int) -> Chart:
+def draw(runs: Sequence[Run], before: Run | None, now: dt.datetime, hours: int) -> Chart:
     """The chart of these data-syncs, the oldest first; `before` is the last good one of the time before it."""
-    return _Drawer(now, days).draw([run for run in runs if run.finished_at], before)
+    return _Drawer(now, hours).draw([run for run in runs if run.finished_at], before)
 
 
 class _Drawer:
-    def __init__(self, now: dt.datetime, days: int) -> None:
-        self._now, self._days = now, days
-        self._begin = now - dt.timedelta(days=days)
+    def __init__(self, now: dt.datetime, hours: int) -> None:
+        self._now, self._hours = now, hours
+        self._begin = now - dt.timedelta(hours=hours)
         self._whole = now - self._begin
 
     def draw(self, runs: Sequence[Run], before: Run | None) -> Chart:
@@ -122,8 +123,8 @@ class _Drawer:
         return corners
 
     def _ticks(self) -> list[tuple[str, str]]:
-        step, here = STEPS[self._days], timezone.get_current_timezone()
+        step, here = STEPS[self._hours], timezone.get_current_timezone()
         midnight = self._begin.astimezone(here).replace(hour=0, minute=0, second=0, microsecond=0)
-        moments = [midnight + step * number for number in range(int(self._whole / step) + 3 + int(24 / 4))]
-        shown = [at for at in moments if 0.01 <= (at - self._begin) / self._whole <= 0.97]
-        return [(f"{self._part(at) * 100:.2f}%", at.strftime(NAMES[self._days])) for at in shown]
+        moments = [midnight + step * number for number in range(int((self._whole + dt.timedelta(days=1)) / step) + 1)]
+        shown = [at for at in moments if EDGE <= (at - self._begin) / self._whole <= 1 - EDGE]
+        return [(f"{self._part(at) * 100:.2f}%", at.strftime(NAMES[self._hours])) for at in shown]

@@ -21,9 +21,9 @@ from sync.views import chart
 from sync.views.chart import Run
 from sync.views.common import SWITCH_ROLES, console_page, may, to_page, who
 
-PAGE_ROWS = 50
+PAGE_ROWS = 20
 FILES_SHOWN = 20
-DAYS = {"1": "Day", "7": "Week", "30": "Month"}
+HOURS = {"6": "6 hours", "24": "Day", "168": "Week", "720": "Month"}
 NOTHING = Q(rows_done=0, blobs_done=0, rows_sent=0, blobs_sent=0, status=SyncStatus.SUCCESS)
 
 
@@ -34,8 +34,8 @@ def data_syncs(request: HttpRequest) -> HttpResponse:
     it = read()
     if it is None:
         return to_page()
-    days = request.GET.get("days", "1")
-    days = days if days in DAYS else "1"
+    hours = request.GET.get("hours", "")
+    hours = hours if hours in HOURS else "24"
     only_moved = request.GET.get("only") == "moved"
     number = request.GET.get("page", "")
     page = (
@@ -49,9 +49,9 @@ def data_syncs(request: HttpRequest) -> HttpResponse:
         "page": page,
         "has_more": len(rows) > (page + 1) * PAGE_ROWS,
         "only_moved": only_moved,
-        "days": days,
-        "all_days": DAYS.items(),
-        "chart": _chart(it.now, int(days)),
+        "hours": hours,
+        "all_hours": HOURS.items(),
+        "chart": _chart(it.now, int(hours)),
         "damaged": DamagedFile.objects.all()[:FILES_SHOWN],
         "may_switch": may(request, SWITCH_ROLES),
     }
@@ -76,8 +76,8 @@ def newest(count: int, *, only_moved: bool = False) -> list[Run]:
     return sorted(runs, key=attrgetter("started_at"), reverse=True)[:count]
 
 
-def _chart(now: dt.datetime, days: int) -> chart.Chart:
-    since = now - dt.timedelta(days=days)
+def _chart(now: dt.datetime, hours: int) -> chart.Chart:
+    since = now - dt.timedelta(hours=hours)
     kinds: Sequence[QuerySet[SyncRun] | QuerySet[ServedSync]] = (SyncRun.objects.all(), ServedSync.objects.all())
     runs: list[Run] = []
     before: list[Run] = []
@@ -85,4 +85,4 @@ def _chart(now: dt.datetime, days: int) -> chart.Chart:
         runs += kind.filter(started_at__gte=since).exclude(status=SyncStatus.RUNNING)
         before += kind.filter(started_at__lt=since, status=SyncStatus.SUCCESS).order_by("-started_at")[:1]
     runs.sort(key=attrgetter("started_at"))
-    return chart.draw(runs, max(before, key=attrgetter("started_at"), default=None), now, days)
+    return chart.draw(runs, max(before, key=attrgetter("started_at"), default=None), now, hours)

@@ -96,11 +96,13 @@ class Command(ApplianceCommand):
 
     def _watch(self, asked_at: dt.datetime, deadline: float, display: Display) -> SyncRun | None:
         """The data-sync, once it has ended."""
-        while (run := _run(asked_at)) is not None and run.status == SyncStatus.RUNNING:
+        run = _run(asked_at)
+        while run is not None and run.status == SyncStatus.RUNNING:
             if time.monotonic() >= deadline:
                 raise CommandError("The time is up: the data-sync goes on.", returncode=UNFINISHED)
             display.show(run.progress(timezone.now()))
             time.sleep(POLL_SECONDS)
+            run = SyncRun.objects.filter(pk=run.pk).first()
         return run
 
 

@@ -10,8 +10,8 @@ import pytest
 from django.utils import timezone
 
 from appliances import blobs
-from appliances.choices import FileProblem, RepairState
-from appliances.models import FileStoreFile, Recording
+from appliances.choices import FileProblem, RateUnit, RepairState
+from appliances.models import BackupSettings, FileStoreFile, Recording
 from sync import journal, verified
 from sync.datasync import pull, repair, scrub
 from sync.errors import PeerSilent
@@ -213,6 +213,14 @@ def test_what_neither_has_is_lost_until_somebody_stores_it_again(
     mends()
     assert verified.lost_sentence() == ""
     assert set(DamagedFile.objects.values_list("state", flat=True)) == {RepairState.REPAIRED, RepairState.GONE}
+
+
+def test_what_is_fetched_keeps_to_the_bandwidth_limit(peer: FakePeer, mends: Callable[[], int]) -> None:
+    BackupSettings.objects.update_or_create(pk=1, defaults={"bandwidth_limit": 2, "bandwidth_unit": RateUnit.MEGABYTES})
+    spoil(world.recording("a", b"content"))
+    read_all()
+    mends()
+    assert peer.pace.rate == 2_000_000  # type: ignore[attr-defined]
 
 
 def test_a_silent_peer_keeps_it_waiting(peer: FakePeer, mends: Callable[[], int]) -> None:

@@ -298,6 +298,25 @@ def test_a_data_sync_whose_worker_was_stopped_is_followed_into_the_next(monkeypa
     assert "Done: 3 of 3 rows." in printed.getvalue()
 
 
+def test_one_that_ran_already_is_followed_to_its_end(monkeypatch: pytest.MonkeyPatch):
+    run, printed = lease.claim(SyncTrigger.INTERVAL), io.StringIO()
+    monkeypatch.setattr("time.sleep", lambda _: lease.end(run, SyncStatus.SUCCESS))
+    SyncNow(stdout=printed)._follow(timezone.now(), 5)
+    assert "Done: nothing had changed." in printed.getvalue()
+
+
+def test_ctrl_c_leaves_the_data_sync_running_and_says_so(monkeypatch: pytest.MonkeyPatch):
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    establish(State.B_IDLE)
+    run = lease.claim(SyncTrigger.INTERVAL)
+    monkeypatch.setattr("time.sleep", interrupted)
+    code, printed = call("sync_now")
+    assert (code, SyncRun.objects.get(pk=run.pk).status) == (2, SyncStatus.RUNNING)
+    assert "the data-sync goes on in its worker" in printed
+
+
 def test_the_state_of_the_stored_files_is_told():
     establish(State.B_IDLE)
     at = timezone.now().timestamp() - 7200
