@@ -96,6 +96,10 @@ def test_a_peer_heard_before_the_machine_was_started_does_not_stand_in_for_the_w
     assert journal.read().state == State.P_UNCONFIRMED
 
 
+def not_taken(*_: object) -> None:
+    raise OperationalError("database is locked")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_stop_that_the_database_does_not_take_is_still_due_at_the_next_look(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
@@ -107,9 +111,10 @@ def test_a_stop_that_the_database_does_not_take_is_still_due_at_the_next_look(
     failover.consider(pulse, stood_still=0)
     assert pulse.lease is not None
     pulse.lease.granted = journal.boottime() - 3.0
-    with monkeypatch.context() as patch, pytest.raises(OperationalError):
-        patch.setattr(act, "deliver", lambda *_: (_ for _ in ()).throw(OperationalError("database is locked")))
-        failover.consider(pulse, stood_still=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(act, "deliver", not_taken)
+        with pytest.raises(OperationalError):
+            failover.consider(pulse, stood_still=0)
     assert journal.read().state == State.P_ACTIVE
     assert pulse.limit is not None
     assert pulse.limit < journal.boottime()
