@@ -42,9 +42,13 @@ class Writes:
 
 @dataclass
 class _Difference(Writes):
-    """What turns our copy of a table into the snapshot's, and how the table is then."""
+    """What turns our copy of a table into the snapshot's, and how the table is then.
+
+    `gone` are the things that people know by name and that are no more then, by their keys.
+    """
 
     total: TableDigest = field(kw_only=True)
+    gone: dict[Row, str] = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -135,15 +139,13 @@ def _prepare(staged: Mapping[str, Path], wrap: SecretWrap) -> _Plan:
 
 def _brake(plan: _Plan) -> None:
     """Raises SyncRefused if much of what people know by name would be deleted and nobody has allowed exactly that."""
-    things = {label: found for label, found in plan.differences.items() if by_label()[label].is_named}
     removals, doomed, names = [], [], []
-    for label, difference in things.items():
+    for label, difference in plan.differences.items():
         dataset = by_label()[label]
-        removals.append(Removal(dataset.plural, len(difference.remove), dataset.model._base_manager.count()))
-        doomed += [f"{label}|{key}" for key in difference.remove]
-        chosen = [key[0] for key in difference.remove[: brake.NAMED]]
-        rows = dataset.model._base_manager.filter(pk__in=chosen)
-        names += sorted(map(str, rows.values_list(dataset.name_field, flat=True)))
+        if dataset.is_named:
+            removals.append(Removal(dataset.plural, len(difference.gone), dataset.model._base_manager.count()))
+            doomed += [f"{label}|{key}|{name}" for key, name in difference.gone.items()]
+            names += sorted(list(difference.gone.values())[: brake.NAMED])
     brake.check(BrakeSubject.SETTINGS, removals, doomed, names)
 
 
@@ -187,21 +189,35 @@ def write(codecs: Mapping[str, RowCodec], differences: Mapping[str, Writes]) -> 
 
 
 def _difference(codec: RowCodec, staged: Path) -> _Difference:
-    ours = {codec.key(row): blake3(codec.digest_line(row)).digest() for row in codec.read()}
+    thing = _thing_of(codec.dataset)
+    ours = {codec.key(row): (blake3(codec.digest_line(row)).digest(), *thing(row)) for row in codec.read()}
     replace: list[Row] = []
     add: list[Row] = []
-    total = RowSum()
+    others: dict[Row, str] = {}  # what had the number of a row that replaces it
+    names, total = set(), RowSum()
     for line in staged_lines(staged):
         row = codec.parse(line)
         digest_line = codec.digest_line(row)
         total.add(digest_line)
-        before = ours.pop(codec.key(row), None)
+        before, (name, born) = ours.pop(codec.key(row), None), thing(row)
+        names.add(name)
         if before is None:
             add.append(row)
-        elif before != blake3(digest_line).digest():
+        elif before[0] != blake3(digest_line).digest():
             replace.append(row)
+            if before[1] != name and (born is None or before[2] != born):
+                others[codec.key(row)] = before[1]
+    gone = {key: name for key, (_, name, _) in ours.items()}
+    gone |= {key: name for key, name in others.items() if name not in names}
     digest = TableDigest(codec.dataset.label, total.rows, total.digest)
-    return _Difference(list(ours), replace, add, total=digest)
+    return _Difference(list(ours), replace, add, total=digest, gone=gone)
+
+
+def _thing_of(dataset: Dataset) -> Callable[[Row], tuple[str, object]]:
+    """Gives the name that people know a row by, and when it came into being: as far as rows of this table have any."""
+    name = dataset.fields.index(dataset.name_field) if dataset.is_named else None
+    born = dataset.fields.index(dataset.born) if dataset.born else None
+    return lambda row: ("" if name is None else row[name], None if born is None else row[born])
 
 
 def _remove_dependents(dataset: Dataset, keys: list[Row]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from django.contrib.auth.models import Group
 from django.utils import timezone
 
 from appliances.choices import BrakeSubject, ChangeKind, ChangeStatus, Role, State, SyncStatus
@@ -106,6 +107,36 @@ def test_a_founding_that_went_the_wrong_way_round_deletes_nothing(peer: FakePeer
     found = braked(peer)
     assert found.what == "all 6 accounts"
     assert Account.objects.count() == 6
+
+
+def test_other_accounts_and_groups_under_the_same_numbers_are_deletions_too(peer: FakePeer, there: There) -> None:
+    with settings_open():
+        for number in range(1, 7):
+            world.account(f"ours{number}", {"id": number})
+            Group.objects.create(id=number, name=f"group {number}")
+    for number in range(1, 7):
+        there("account", f"theirs{number}", {"id": number})
+        there("run", f"from django.contrib.auth.models import *; Group.objects.create(id={number}, name='g{number}')")
+    found = braked(peer)
+    assert found.what == "all 6 groups and all 6 accounts"
+    assert {"ours3", "group 3"} <= set(found.names)
+
+    brake.allow(found.fingerprint, "anna")
+    sync(peer)
+    both_hold_the_same_settings(there)
+
+
+def test_accounts_that_are_renamed_are_still_there(peer: FakePeer, there: There) -> None:
+    for number in range(8):
+        there("account", f"user{number}")
+    sync(peer)
+    there(
+        "run",
+        "from appliances.models import *\nfor account in Account.objects.all():\n"
+        "    account.username += 'x'\n    account.save()",
+    )
+    sync(peer)
+    both_hold_the_same_settings(there)
 
 
 def test_few_of_many_and_few_at_all_need_no_leave(peer: FakePeer, there: There) -> None:
