@@ -7,8 +7,7 @@ may jump and a worker that died must be noticed within seconds.
 from __future__ import annotations
 
 import json
-import os
-import threading
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +19,7 @@ from django.db.models import F
 
 from appliances import disk, selectors
 from appliances.choices import State
+from appliances.host import runtime
 from appliances.host.broker import client_url
 from sync import journal
 from sync.models import RoleJournal
@@ -28,6 +28,8 @@ STALE_AFTER_SECONDS = 5.0  # five missed writes: the role worker is gone or stuc
 DISK, NEARLY_FULL = "disk", "The disk is nearly full"  # the topic, and how its message begins
 BROKER_TIMEOUT_SECONDS = 0.5  # the broker is on this box: a slower answer is as good as none
 MAX_FILE_BYTES = 4096
+
+log = logging.getLogger(__name__)
 
 HEALTHY = "This appliance is healthy."
 
@@ -79,10 +81,9 @@ def _first(*looks: Callable[[], str]) -> str:
 
 
 def write(health: Health) -> None:
-    """Put the health on file with the stamp of this moment; a reader sees the old file or the new one, never a part.
+    """Put the health on file with the stamp of this moment. It lies in memory: a full disk is told of like the rest.
 
-    Not made durable on purpose: after a power cut the stamp is worthless anyway. It lies in memory: a full or broken
-    disk is told of like anything else.
+    Where that cannot be written either, the turn goes on: after 5 s the health is UNKNOWN to whoever reads it.
     """
     content = {
         "healthy": health.is_healthy,
@@ -91,12 +92,10 @@ def write(health: Health) -> None:
         "topic": health.topic,
         "boottime": journal.boottime(),
     }
-    # Turns may overlap in several threads of one process.
-    writer = f"{os.getpid()}-{threading.get_native_id()}"
-    settings.HEALTH_FILE.parent.mkdir(mode=0o700, exist_ok=True)
-    temporary = settings.HEALTH_FILE.with_name(f"{settings.HEALTH_FILE.name}.{writer}.tmp")
-    temporary.write_text(json.dumps(content))
-    temporary.replace(settings.HEALTH_FILE)
+    try:
+        runtime.put(settings.HEALTH_FILE, json.dumps(content), settings.DATA_DIR)
+    except OSError as error:
+        log.warning("health not written", extra={"why": str(error)})
 
 
 def read() -> Health:

@@ -7,12 +7,12 @@ over; then the word runs out, and the gate lets nobody in. Without automatic fai
 from __future__ import annotations
 
 import json
-import os
-import threading
+import logging
 from pathlib import Path
 
 from django.conf import settings
 
+from appliances.host import runtime
 from sync import journal
 from sync.rules.timing import Timing
 
@@ -20,19 +20,22 @@ FILE_NAME = "serving.json"
 LEAST_SECONDS = 5.0  # a turn may take that long on a busy machine
 MAX_FILE_BYTES = 200
 
+log = logging.getLogger(__name__)
+
 
 def renew(times: Timing | None, *, turn_began: float) -> None:
     """A turn came to its end: go on serving for the isolation time from its beginning (CLOCK_BOOTTIME seconds).
 
-    Without end where `times` is None. A turn that took long says nothing against what a later one has said.
+    Without end where `times` is None. A turn that took long says nothing against what a later one has said. Where the
+    word cannot be written, the one before runs out.
     """
     until = None if times is None else turn_began + max(LEAST_SECONDS, times.isolation)
     if turn_began < _said()[0] <= journal.boottime():
         return
-    writer = f"{os.getpid()}-{threading.get_native_id()}"
-    temporary = _file().with_name(f"{FILE_NAME}.{writer}.tmp")
-    temporary.write_text(json.dumps({"began": turn_began, "until": until}))
-    temporary.replace(_file())
+    try:
+        runtime.put(_file(), json.dumps({"began": turn_began, "until": until}), settings.DATA_DIR)
+    except OSError as error:
+        log.warning("word not renewed", extra={"why": str(error)})
 
 
 def has_run_out() -> bool:

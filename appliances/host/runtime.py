@@ -6,6 +6,8 @@ import hashlib
 import os
 import shutil
 import stat
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (what is made there is a folder of this user, mode 0700, and checked)
@@ -38,6 +40,27 @@ def make(folder: Path, data_dir: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise PermissionError(f"{folder} must be a folder of this user with mode 0700: remove it, then start again.")
+
+
+def put(file: Path, text: str, data_dir: Path) -> None:
+    """The `file` of that folder says `text`: whoever reads it sees the old file or the new one, never a part.
+
+    Not made durable on purpose: after a power cut it is worthless anyway. A folder that somebody has removed is made
+    again. Several threads and processes may write at once.
+
+    Raises:
+        OSError: it could not be written; the old file is there still, and nothing else is left behind.
+    """
+    temporary = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_native_id()}.tmp")
+    try:
+        if not file.parent.is_dir():
+            make(file.parent, data_dir)
+        temporary.write_text(text)
+        temporary.replace(file)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def remove(folder: Path, data_dir: Path) -> None:

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.db import connection
+from pytest_django import Settings
 
 from appliances import disk
 from appliances.choices import State
-from sync import health, journal
+from sync import cycle, failover, health, journal, serving
 from sync.health import Health
-from sync.models import RoleJournal
+from sync.models import PeerView, RoleJournal
+from tests.sync import pair
 from tests.sync.pairs import establish
+from tests.tmpfs import FILLER, mounted
 
 
 def put_on_file(**fields: object) -> None:
@@ -33,6 +36,38 @@ def test_writing_leaves_one_file_and_no_other():
     health.write(Health(True, health.HEALTHY))
     health.write(Health(True, health.HEALTHY))
     assert list(settings.HEALTH_FILE.parent.glob("health*")) == [settings.HEALTH_FILE]
+
+
+def test_a_folder_that_somebody_has_removed_is_made_again(settings: Settings, tmp_path: Path) -> None:
+    settings.HEALTH_FILE = tmp_path / "removed" / "health.json"
+    health.write(Health(True, health.HEALTHY))
+    serving.renew(None, turn_began=1.0)
+    assert health.read().is_healthy
+    assert settings.HEALTH_FILE.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_full_memory_ends_no_turn_and_nothing_is_left_behind(settings: Settings) -> None:
+    with mounted(1, 100) as small:
+        settings.HEALTH_FILE = small.folder / "health.json"
+        health.write(Health(True, health.HEALTHY))
+        small.fill(leaving=0)
+        health.write(Health(False, "The disk is nearly full."))
+        serving.renew(None, turn_began=1.0)
+        assert health.read() == Health(True, health.HEALTHY)
+        assert {file.name for file in small.folder.iterdir()} == {"health.json", FILLER}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_primary_that_must_stop_does_though_its_health_cannot_be_written(settings: Settings, tmp_path: Path) -> None:
+    """It stood still: nothing is known of when it turned last."""
+    (tmp_path / "no-folder").touch()
+    settings.HEALTH_FILE = tmp_path / "no-folder" / "health.json"
+    establish(State.P_ACTIVE, peer_port=9)
+    PeerView.load()
+    status = pair.full_status(State.B_IDLE, acknowledged_timeout=None, takeover_after=10.0)
+    PeerView.objects.update(status=status)
+    cycle.turn(failover.Pulse())
+    assert journal.read().state == State.P_UNCONFIRMED
 
 
 def test_health_is_unknown_while_nothing_was_written():
