@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from sync import crash, journal
 from sync.datasync import backups, brake, snapshots, tables
 from sync.datasync.refusals import refused
 from sync.datasync.registry import DEPENDENTS, SETTINGS, Dataset, by_label
-from sync.datasync.rows import Row, RowCodec, RowSum, sum_of
-from sync.datasync.wrapping import SecretWrap, for_snapshot
+from sync.datasync.remembered import digests
+from sync.datasync.rows import Row, RowCodec, RowSum
+from sync.datasync.wrapping import SecretWrap
 from sync.peer.sync_messages import Manifest
 from sync.rules.brake import Removal
 from sync.rules.diff import TableDigest
@@ -106,22 +107,6 @@ def apply_settings(
     end_sessions()
 
 
-def digests(wrap: SecretWrap) -> list[TableDigest]:
-    """What the settings tables hold now, in the order of the registry."""
-    return [_digest(RowCodec(dataset, wrap)) for dataset in SETTINGS]
-
-
-def _digest(codec: RowCodec) -> TableDigest:
-    total = sum_of(codec)
-    return TableDigest(codec.dataset.label, total.rows, total.digest)
-
-
-def digests_stored(listed: Sequence[TableDigest], moved: Collection[str]) -> list[TableDigest]:
-    """The digests of the settings tables, those that a data-sync `moved` read from the database again."""
-    codecs = {dataset.label: RowCodec(dataset, for_snapshot("")) for dataset in SETTINGS if dataset.label in moved}
-    return [_digest(codecs[table.dataset]) if table.dataset in codecs else table for table in listed]
-
-
 def staged_lines(path: Path) -> Iterator[bytes]:
     """The rows of a staged file."""
     with path.open("rb") as file:
@@ -157,7 +142,7 @@ def _compare(staged: Mapping[str, Path], wrap: SecretWrap) -> _Plan:
             settings_writes=writes,
             codecs=codecs,
             differences={label: _difference(codec, staged[label]) for label, codec in codecs.items()},
-            unmoved=[_digest(RowCodec(dataset, wrap)) for dataset in SETTINGS if dataset.label not in staged],
+            unmoved=[table for table in digests(wrap) if table.dataset not in staged],
         )
 
 

@@ -21,12 +21,14 @@ from sync.datasync.wrapping import NO_SECRETS
 from sync.rules.snapshot import Refusal
 
 MERGE_ROWS, MERGE_BYTES = 5000, 4 * 1024 * 1024  # lines taken together, so that a transaction is short
+_write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _HEX = re.compile(r"[0-9a-f]*")
 _MOMENTS = (
     (dt.datetime.min.replace(tzinfo=dt.UTC) - EPOCH) // MICROSECOND,
     (dt.datetime.max.replace(tzinfo=dt.UTC) - EPOCH) // MICROSECOND,
 )
 _SPANS = dt.timedelta.min // MICROSECOND, dt.timedelta.max // MICROSECOND
+DAY = dt.timedelta(days=1) // MICROSECOND
 _TYPES = {"moment": int, "span": int, "int": int, "bool": bool, "uuid": str, "str": str}
 # How each database writes a value of a kind as the line has it; None of its characters may need an escape but in str.
 _WRITTEN = {
@@ -97,7 +99,7 @@ class Bulk:
             SyncRefused: it is too large to travel.
         """
         if "\\" in text:  # of several ways to escape a character, ours is that of `json`
-            text = json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+            text = _write(json.loads(text))
         line = text.encode()
         if len(line) > MAX_ROW_BYTES:
             raise refused(Refusal.ROW_TOO_LARGE, f"{self.dataset.label}: a row of {len(line)} bytes.")
@@ -111,13 +113,11 @@ class Bulk:
         Raises:
             SyncRefused: one of them is no row of this dataset, or is written otherwise than `RowCodec` writes it.
         """
-        text = b"[" + b",".join(lines) + b"]"
         try:
-            rows: list[list[Any]] = json.loads(text)
-            self._check(rows, lines)
-            # Written anew they are the same text, and each line begins with its id as only a row can: so each row
-            # is its line, and the hash of the line is the hash of the row.
-            is_same = json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode() == text
+            rows: list[list[Any]] = json.loads(b"[" + b",".join(lines) + b"]")
+            self._check(rows)
+            # Written anew it is the same line: so the hash of the line is the hash of the row.
+            is_same = all(_write(row).encode() == line for row, line in zip(rows, lines, strict=True))
         except (ValueError, TypeError, RecursionError):
             is_same = False
         if not is_same:
@@ -126,15 +126,13 @@ class Bulk:
             raise refused(Refusal.ROW_UNUSABLE, f"{self.dataset.label}: a row is not written as it has to be.")
         return rows
 
-    def _check(self, rows: list[list[Any]], lines: Sequence[bytes]) -> None:
+    def _check(self, rows: list[list[Any]]) -> None:
         """Raises ValueError or TypeError."""
         width = len(self._fields)
-        if len(rows) != len(lines) or not all(type(row) is list and len(row) == width for row in rows):
-            raise ValueError("another number of rows or of values")
+        if not all(type(row) is list and len(row) == width for row in rows):
+            raise ValueError("another number of values")
         for place, column in enumerate(zip(*rows, strict=True)):
             self._check_column(place, column)
-        if not all(line.startswith(b'["%b"' % row[0].encode()) for line, row in zip(lines, rows, strict=True)):
-            raise ValueError("a line is not one row")
 
     def _check_column(self, place: int, column: Sequence[Any]) -> None:
         field, kind = self._fields[place], self._kinds[place]
@@ -161,6 +159,23 @@ class Bulk:
     def _range(self, place: int) -> tuple[int | None, int | None]:
         kind = self._kinds[place]
         return {"moment": _MOMENTS, "span": _SPANS}.get(kind) or range_of(self._fields[place])
+
+    def by_day(self, lines: Sequence[bytes]) -> dict[int, list[bytes]]:
+        """The lines of append-only rows by their days since 1970, UTC."""
+        found: dict[int, list[bytes]] = {}
+        place = self.place(self.dataset.dated)
+        for line in lines:
+            found.setdefault(json.loads(line)[place] // DAY, []).append(line)
+        return found
+
+    def of_days(self, first: int | None, last: int | None) -> tuple[str, tuple[Any, ...]]:
+        """The condition that an append-only row is of these days, with its parameters; None: any day."""
+        if first is None or last is None:
+            return "", ()
+        column = connection.ops.quote_name(column_of(self._fields[self.place(self.dataset.dated)]))
+        lowest, highest = _MOMENTS
+        moments = max(first * DAY, lowest), min((last + 1) * DAY - 1, highest)
+        return f" AND {column} >= %s AND {column} <= %s", tuple(map(_moment, moments))
 
     # --- into the database ----------------------------------------------------------------------------------------
 

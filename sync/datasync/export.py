@@ -11,8 +11,7 @@ from django.utils import timezone
 from appliances import blobs, selectors
 from appliances.models import FailoverRelationship
 from sync import crash, journal
-from sync.datasync import blob_frames, frames, marks, served, snapshots, union
-from sync.datasync.apply import digests
+from sync.datasync import blob_frames, frames, marks, remembered, served, snapshots, union
 from sync.datasync.blob_frames import Helps
 from sync.datasync.blobs_in import store_blobs
 from sync.datasync.bulk import Bulk
@@ -24,7 +23,17 @@ from sync.datasync.wrapping import SecretWrap, for_snapshot
 from sync.errors import PeerMisbehaved
 from sync.peer import identity
 from sync.peer.messages import MAX_MESSAGE_BYTES, Done, render
-from sync.peer.sync_messages import Manifest, PullBegin, PullBlobs, PullEnd, PullRows, PushAppend, PushDone
+from sync.peer.sync_messages import (
+    Days,
+    Manifest,
+    PullBegin,
+    PullBlobs,
+    PullDays,
+    PullEnd,
+    PullRows,
+    PushAppend,
+    PushDone,
+)
 from sync.rules.diff import Mark, TableDigest, Wanted
 from sync.rules.facts import RoleState, header_of
 from sync.rules.snapshot import Refusal, may_serve
@@ -49,9 +58,10 @@ def begin(message: PullBegin) -> Manifest:
     is_all = marks.are_all_sealed()
     snapshot_id = snapshots.new_id()
     wrap = for_snapshot(snapshot_id)
+    remembered.remember(wrap)
     with snapshots.read_transaction():
         state = _serving(message.op_id)
-        tables, own_marks = digests(wrap), marks.held()
+        tables, own_marks = remembered.digests(wrap), marks.held()
         equal = (tables, own_marks, state.head) == (message.settings, message.marks, message.header.head)
         if equal and message.header.initialised:
             snapshot_id = ""
@@ -68,6 +78,17 @@ def begin(message: PullBegin) -> Manifest:
         raise refused(Refusal.MANIFEST_TOO_LARGE, f"{size} bytes, at most {MAX_MESSAGE_BYTES}; {len(own_marks)} marks.")
     served.begun(message, manifest)
     return manifest
+
+
+def days(message: PullDays) -> Days:
+    """What a mark counts, day by day.
+
+    Raises:
+        SyncRefused: the snapshot is gone.
+    """
+    snapshots.folder(message.snapshot_id)
+    _in_source_state()
+    return Days(marks.days(message.dataset, message.origin, message.incarnation))
 
 
 def rows(message: PullRows) -> Iterator[bytes | bytearray]:
@@ -229,7 +250,7 @@ def _pushed_lines(reader: FrameReader, wanted: Wanted) -> list[bytes]:
             raise refused(Refusal.ROW_TOO_LARGE)
         lines = cutter.feed(body)
         rows = bulk.load(lines)
-        after = union.check(bulk, rows, wanted, after)
+        after = union.check(bulk.dataset, rows, wanted, after)
         for row in rows:
             note_blob(bulk.codec, row, listed)
         found += lines

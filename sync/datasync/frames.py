@@ -123,7 +123,7 @@ def push_of(header: dict[str, Any], body: memoryview) -> tuple[Wanted, dict[str,
     except (ValueError, KeyError, TypeError) as error:
         raise PeerMisbehaved("a push of the data-sync does not say what it carries") from error
     types = [type(value) for value in dataclasses.astuple(wanted)]
-    if types != [str, str, int, int, int] or not isinstance(listed, dict):
+    if types != [str, str, int, int, int, type(None), type(None)] or not isinstance(listed, dict):
         raise PeerMisbehaved("a push of the data-sync does not say what it carries")
     if not all(blobs.is_blob_id(blob_id) and type(size) is int and size >= 0 for blob_id, size in listed.items()):
         raise PeerMisbehaved("a push of the data-sync does not say what it carries")

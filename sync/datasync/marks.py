@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Max, Model, QuerySet
@@ -21,19 +22,21 @@ from sync.datasync.bulk import Bulk
 from sync.datasync.registry import APPEND_ONLY, Dataset, by_label
 from sync.datasync.rows import Row, RowCodec, RowSum, column_of
 from sync.datasync.wrapping import NO_SECRETS
-from sync.models import SealedMark
-from sync.rules.diff import Mark, Wanted, next_incarnation
+from sync.models import SealedDay, SealedMark
+from sync.rules.diff import DayDigest, Mark, Wanted, next_incarnation
 
 BATCH_ROWS = 1000  # rows a transaction, so that the write lock is held for well under half a second
 PAGE_ROWS = 5000  # rows read at a time
 
 
 class MarkBook:
-    """The marks of one dataset inside a transaction; written back by `save`."""
+    """The marks of one dataset inside a transaction, and what they count day by day; written back by `save`."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
+        self._bulk = Bulk(dataset)
         self._open: dict[tuple[str, int], tuple[SealedMark, RowSum]] = {}
+        self._days: dict[tuple[str, int, int], tuple[SealedDay, RowSum]] = {}
 
     def _entry(self, origin: str, incarnation: int) -> tuple[SealedMark, RowSum]:
         key = (origin, incarnation)
@@ -48,6 +51,15 @@ class MarkBook:
         """The highest number held."""
         return self._entry(origin, incarnation)[0].seq
 
+    def _day(self, origin: str, incarnation: int, day: int) -> RowSum:
+        key = (origin, incarnation, day)
+        if key not in self._days:
+            row, _ = SealedDay.objects.get_or_create(
+                dataset=self._dataset.label, origin=origin, incarnation=incarnation, day=day
+            )
+            self._days[key] = row, RowSum(row.rows, row.digest)
+        return self._days[key][1]
+
     def add(self, origin: str, incarnation: int, line: bytes) -> None:
         """Count a row that is held from now on."""
         self.add_all(origin, incarnation, (line,))
@@ -55,10 +67,14 @@ class MarkBook:
     def add_all(self, origin: str, incarnation: int, lines: Sequence[bytes]) -> None:
         """Count rows that are held from now on."""
         self._entry(origin, incarnation)[1].add_all(lines)
+        for day, part in self._bulk.by_day(lines).items():
+            self._day(origin, incarnation, day).add_all(part)
 
     def remove(self, origin: str, incarnation: int, line: bytes) -> None:
         """Count a row no longer that was held until now."""
         self._entry(origin, incarnation)[1].remove(line)
+        for day in self._bulk.by_day([line]):
+            self._day(origin, incarnation, day).remove(line)
 
     def reach(self, origin: str, incarnation: int, seq: int) -> None:
         """Everything up to `seq` has been dealt with."""
@@ -67,9 +83,10 @@ class MarkBook:
 
     def save(self) -> None:
         """Write the marks back."""
-        for mark, total in self._open.values():
-            mark.rows, mark.digest = total.rows, total.digest
-            mark.save()
+        counted: list[tuple[SealedMark | SealedDay, RowSum]] = [*self._open.values(), *self._days.values()]
+        for row, total in counted:
+            row.rows, row.digest = total.rows, total.digest
+            row.save()
 
 
 @contextmanager
@@ -89,6 +106,12 @@ def held() -> list[Mark]:
         Mark(row.dataset, row.origin, row.incarnation, row.seq, row.rows, row.digest)
         for row in SealedMark.objects.filter(seq__gt=0).order_by("dataset", "origin", "incarnation")
     ]
+
+
+def days(dataset: str, origin: str, incarnation: int) -> list[DayDigest]:
+    """What the mark counts, day by day; days without rows are left out."""
+    found = SealedDay.objects.filter(dataset=dataset, origin=origin, incarnation=incarnation, rows__gt=0)
+    return [DayDigest(row.day, row.rows, row.digest) for row in found.order_by("day")]
 
 
 def seal_all(seconds: float = math.inf) -> int:
@@ -188,7 +211,8 @@ def lines_in_order(wanted: Wanted) -> Iterator[bytes]:
     Read page by page: on SQLite no write may happen on a connection while it is in the middle of a result.
     """
     after, upto = wanted.after, wanted.upto
-    while page := _page(wanted, "seq > %s AND seq <= %s", (after, upto), PAGE_ROWS):
+    within, among = Bulk(by_label()[wanted.dataset]).of_days(wanted.first_day, wanted.last_day)
+    while page := _page(wanted, f"seq > %s AND seq <= %s{within}", (after, upto, *among), PAGE_ROWS):
         yield from (line for _, line in page)
         after = page[-1][0]
         if len(page) < PAGE_ROWS:
@@ -196,11 +220,11 @@ def lines_in_order(wanted: Wanted) -> Iterator[bytes]:
         # A number is taken twice only where two contents of one row, or two histories of one appliance, are kept.
         # Together with the next page, they would make SQLite read all pages from the first one for each of them.
         read = {line for seq, line in page if seq == after}
-        yield from (line for _, line in _page(wanted, "seq = %s", (after,)) if line not in read)
+        yield from (line for _, line in _page(wanted, f"seq = %s{within}", (after, *among)) if line not in read)
 
 
-def _page(wanted: Wanted, condition: str, values: tuple[int, ...], rows: int | None = None) -> list[tuple[int, bytes]]:
-    """Number and line of the rows with this condition on `seq`, at most so many."""
+def _page(wanted: Wanted, condition: str, values: tuple[Any, ...], rows: int | None = None) -> list[tuple[int, bytes]]:
+    """Number and line of the rows with this condition, at most so many."""
     bulk = Bulk(by_label()[wanted.dataset])
     with connection.cursor() as cursor:
         cursor.execute(

@@ -15,7 +15,7 @@ from appliances import disk, selectors
 from appliances.choices import BrakeSubject, OperationKind, Role, Severity, SyncStage, SyncStatus, SyncTrigger
 from appliances.models import BackupSettings
 from sync import crash, history, journal
-from sync.datasync import apply, brake, failures, lease, marks, receive, tombstones, union
+from sync.datasync import apply, brake, failures, lease, marks, receive, remembered, tombstones, union
 from sync.datasync.fetch import fetch, room_for
 from sync.datasync.folders.pull import pull_folders
 from sync.datasync.lease import LeaseLost, Progress
@@ -30,7 +30,7 @@ from sync.peer import identity
 from sync.peer.client import PeerClient
 from sync.peer.messages import Done
 from sync.peer.pace import Pace
-from sync.peer.sync_messages import Manifest, PullBegin, PullEnd, PullReport, PullRows
+from sync.peer.sync_messages import Days, Manifest, PullBegin, PullDays, PullEnd, PullReport, PullRows
 from sync.rules import diff
 from sync.rules.diff import Mark, TableDigest
 from sync.rules.facts import Operation, header_of
@@ -157,7 +157,9 @@ class _Pull:
         self._staging.remove()
 
     def _begin(self) -> tuple[Manifest, list[TableDigest]]:
-        mine = apply.digests(for_snapshot(""))
+        wrap = for_snapshot("")
+        remembered.remember(wrap)
+        mine = remembered.digests(wrap)
         begin = PullBegin(
             header=header_of(journal.read()),
             guid=selectors.this_appliance().guid,
@@ -184,7 +186,7 @@ class _Pull:
         marks.heed(manifest.marks)
         wrap = for_snapshot(manifest.snapshot_id)
         manifest = self._tombstones(manifest, wrap)
-        plan = diff.plan(mine, manifest.settings, marks.held(), manifest.marks)
+        plan = self._of_days(manifest, diff.plan(mine, manifest.settings, marks.held(), manifest.marks))
         received = self._rows(manifest, plan, wrap)
         crash.point("pull rows staged")
         self._blobs(manifest, received)
@@ -196,8 +198,8 @@ class _Pull:
         self._progress.stage(SyncStage.APPLYING)
         apply.apply_settings(manifest, received.tables, wrap, self._op_id, self._progress.hold)
         agreed = self._agree(manifest, answered)
-        stored = apply.digests_stored(manifest.settings, received.tables)
-        self._run.root = diff.root(journal.read().head, stored, agreed)
+        remembered.remember(wrap, anew=received.tables)
+        self._run.root = diff.root(journal.read().head, remembered.digests(wrap), agreed)
         crash.point("pull agreed")
 
     def _tombstones(self, manifest: Manifest, wrap: SecretWrap) -> Manifest:
@@ -208,13 +210,20 @@ class _Pull:
         ours, theirs = (
             [mark for mark in found if mark.dataset == TOMBSTONE] for found in (marks.held(), manifest.marks)
         )
-        plan = diff.plan([], [], ours, theirs)
+        plan = self._of_days(manifest, diff.plan([], [], ours, theirs))
         received = self._rows(manifest, plan, wrap)
         tombstones.check_deletions(chain.from_iterable(map(apply.staged_lines, received.append.values())))
         self._merge(received)
         answered = {mark.key: mark for mark in self._send(manifest, plan)}
         held = {mark.key: mark for mark in manifest.marks} | answered
         return dataclasses.replace(manifest, marks=list(held.values()))
+
+    def _of_days(self, manifest: Manifest, plan: diff.Plan) -> diff.Plan:
+        """The plan, in which rows that contradict each other move only as far as their days differ."""
+        for doubted in diff.contradicting(plan):
+            theirs = self._client.ask(PullDays(manifest.snapshot_id, *doubted.key), Days).days
+            plan = diff.of_days(plan, doubted, marks.days(*doubted.key), theirs)
+        return plan
 
     def _rows(self, manifest: Manifest, plan: diff.Plan, wrap: SecretWrap) -> Received:
         self._progress.stage(SyncStage.ROWS)

@@ -16,7 +16,7 @@ from django.conf import settings
 
 from appliances import blobs, disk
 from sync.datasync import union
-from sync.datasync.bulk import Bulk
+from sync.datasync.bulk import Bulk, is_plain
 from sync.datasync.frames import LineCutter, Section, section_of, split
 from sync.datasync.lease import Progress
 from sync.datasync.refusals import refused
@@ -117,7 +117,7 @@ class _SectionReader:
     def __init__(self, codec: RowCodec, wanted: Wanted | None, path: Path, found: dict[str, int]) -> None:
         self._codec = codec
         self._wanted = wanted
-        self._bulk = Bulk(codec.dataset) if wanted else None
+        self._bulk = Bulk(codec.dataset) if is_plain(codec.dataset) else None
         self._cutter = LineCutter()
         self._blobs = found
         self._after = 0
@@ -126,11 +126,10 @@ class _SectionReader:
     def feed(self, body: bytes | memoryview) -> int:
         """Take a piece; the number of rows that are complete with it."""
         lines = self._cutter.feed(body)
-        if self._bulk is not None and self._wanted is not None:
-            rows: Sequence[Sequence[Any]] = self._bulk.load(lines)
-            self._after = union.check(self._bulk, rows, self._wanted, self._after)
-        else:
-            rows = [self._codec.parse(line) for line in lines]
+        rows: Sequence[Sequence[Any]]
+        rows = self._bulk.load(lines) if self._bulk else [self._codec.parse(line) for line in lines]
+        if self._wanted is not None:
+            self._after = union.check(self._codec.dataset, rows, self._wanted, self._after)
         for row in rows:
             note_blob(self._codec, row, self._blobs)
         self.file.writelines(line + b"\n" for line in lines)

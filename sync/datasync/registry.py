@@ -25,8 +25,9 @@ class Dataset:
 
     `key` tells rows apart on both appliances. `secret_labels` names fields that are encrypted at rest, each with the
     label it is sealed under. `blob_field` names the field that refers to the content-addressed store.
-    `ready` tells which rows of an append-only table may be sealed. Where versions of the settings are compared,
-    `born` names the moment that tells whether two rows of one number are one object, and `hidden` what no page shows.
+    `ready` tells which rows of an append-only table may be sealed, and `dated` names the moment that tells their day.
+    Where versions of the settings are compared, `born` names the moment that tells whether two rows of one number are
+    one object, and `hidden` what no page shows.
     """
 
     label: str
@@ -39,6 +40,7 @@ class Dataset:
     size_field: str = ""
     ready: Q = field(default_factory=Q)
     born: str = ""
+    dated: str = ""
     hidden: tuple[str, ...] = ()
 
     @property
@@ -144,7 +146,7 @@ SETTINGS = (
 # Kept in union on both appliances; rows are never changed once they are sealed. A tombstone removes what it names.
 TOMBSTONE = "appliances.Tombstone"
 APPEND_ONLY = (
-    Dataset(TOMBSTONE, MergeMode.UNION, ("id", *MARK_FIELDS, "dataset", "row_id", "deleted_at")),
+    Dataset(TOMBSTONE, MergeMode.UNION, ("id", *MARK_FIELDS, "dataset", "row_id", "deleted_at"), dated="deleted_at"),
     Dataset(
         "appliances.SupportSession",
         MergeMode.UNION,
@@ -159,11 +161,13 @@ APPEND_ONLY = (
             "subject",
         ),
         ready=Q(ended_at__isnull=False),
+        dated="started_at",
     ),
     Dataset(
         "appliances.SessionEvent",
         MergeMode.UNION,
         ("id", *MARK_FIELDS, "session_id", "at", "kind", "who", "text"),
+        dated="at",
     ),
     Dataset(
         "appliances.Recording",
@@ -180,6 +184,7 @@ APPEND_ONLY = (
             "content_type",
             "is_incomplete",
         ),
+        dated="started_at",
         blob_field="blob_id",
         size_field="size_bytes",
     ),
@@ -209,6 +214,8 @@ NODE_LOCAL = {
     "sync.SealedMark": "how far the append-only rows held here reach",
     "sync.FileScrub": "how far the files stored here are verified",
     "sync.DamagedFile": "what the disk of this appliance has damaged",
+    "sync.SealedDay": "what append-only rows of each day are held here",
+    "sync.SettingsDigest": "what the settings tables held here hold",
     "sync.AlertEpisode": "what the mails of this appliance tell of",
     "sync.AlertMail": "the mails of this appliance",
     "sync.Nonce": "used nonces of this appliance's wire",

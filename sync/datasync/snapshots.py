@@ -11,12 +11,14 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 from django.conf import settings
 from django.db import connection, transaction
 
 from appliances import durable
+from sync.datasync.bulk import Bulk, is_plain
 from sync.datasync.refusals import refused
 from sync.datasync.registry import Dataset
 from sync.datasync.rows import RowCodec
@@ -73,7 +75,8 @@ def are_there() -> bool:
 def add_table(snapshot_id: str, dataset: Dataset, wrap: SecretWrap) -> None:
     """The snapshot holds the table as the current transaction sees it."""
     codec = RowCodec(dataset, wrap)
-    _write(_root() / snapshot_id / dataset.label, (codec.wire_line(row) for row in codec.read()))
+    lines = chain.from_iterable(Bulk(dataset).lines()) if is_plain(dataset) else map(codec.wire_line, codec.read())
+    _write(_root() / snapshot_id / dataset.label, lines)
 
 
 def lines(snapshot_id: str, label: str) -> Iterator[bytes]:

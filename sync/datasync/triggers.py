@@ -2,7 +2,8 @@
 
 They raise `head_seq` of the role journal in the transaction of the change, so no way of writing (page, bulk update,
 many-to-many, shell) can forget it. Only a real change of a synchronised column counts, so a log-in does not.
-On a backup the head names the snapshot it holds, so there the triggers leave it alone.
+On a backup the head names the snapshot it holds, so there the triggers leave it alone. What is remembered of the table
+(`remembered.py`) is forgotten.
 
 They also refuse the change where this appliance may not change settings, but within a data-sync's own transaction. Who
 asked the gate and writes a moment later meets the role as it is then: the row of the role journal is written with every
@@ -13,37 +14,51 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from appliances import settings_lock
 from appliances.choices import State
 from sync.datasync.registry import SETTINGS, Dataset
-from sync.datasync.rows import column_of
-from sync.models import RoleJournal
+from sync.datasync.rows import column_of, kind_of
+from sync.models import RoleJournal, SettingsDigest
 from sync.rules.facts import BACKUP_STATES, WRITABLE_STATES
 
 PREFIX = "settings_head_"
 FUNCTION = "settings_head_moves"
+NAMES_FUNCTION = "permission_names_move"
+NAMED_BY = (Permission._meta.db_table, ContentType._meta.db_table)
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
     """Every settings table there is has its triggers, made from the registry; those of before are replaced."""
     remove(connection)
     tables = set(connection.introspection.table_names())
-    if RoleJournal._meta.db_table not in tables:
+    if not {RoleJournal._meta.db_table, SettingsDigest._meta.db_table, *NAMED_BY} <= tables:
         return
+    # What was written while there were no triggers is not known: everything is read again.
     make = _sqlite if connection.vendor == "sqlite" else _postgresql
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(
                 f"CREATE OR REPLACE FUNCTION {FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS "
-                f"$$ BEGIN {_move(connection)}; IF EXISTS ({_refusing(connection)}) THEN "
+                f"$$ BEGIN {_move(connection)}; {_forget(connection, 'TG_ARGV[0]')}; "
+                f"IF EXISTS ({_refusing(connection)}) THEN "
                 f"RAISE EXCEPTION '{settings_lock.REFUSAL}' USING ERRCODE = 'integrity_constraint_violation'; "
                 "END IF; RETURN NULL; END $$"
+            )
+            cursor.execute(
+                f"CREATE OR REPLACE FUNCTION {NAMES_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS "
+                f"$$ BEGIN {_forget(connection, *map(_quoted, _with_permissions()))}; RETURN NULL; END $$"
             )
         for dataset in (dataset for dataset in SETTINGS if dataset.table in tables):
             for statement in make(connection, dataset):
                 cursor.execute(statement)
+        for table in NAMED_BY:
+            for statement in _names(connection, table):
+                cursor.execute(statement)
+        cursor.execute(f"DELETE FROM {connection.ops.quote_name(SettingsDigest._meta.db_table)}")  # noqa: S608
 
 
 def remove(connection: BaseDatabaseWrapper) -> None:
@@ -87,6 +102,37 @@ def _move(connection: BaseDatabaseWrapper) -> str:
     )
 
 
+def _forget(connection: BaseDatabaseWrapper, *labels: str) -> str:
+    """What is remembered of these tables (SQL expressions) goes."""
+    quote = connection.ops.quote_name
+    table, column = quote(SettingsDigest._meta.db_table), quote("dataset")
+    return f"DELETE FROM {table} WHERE {column} IN ({', '.join(labels)})"  # noqa: S608
+
+
+def _quoted(label: str) -> str:
+    return f"'{label}'"
+
+
+def _with_permissions() -> list[str]:
+    """The tables whose rows name permissions, which travel by name though their numbers are stored."""
+    return [
+        dataset.label
+        for dataset in SETTINGS
+        if any(kind_of(field, False) == "permission" for field in dataset.model_fields)
+    ]
+
+
+def _names(connection: BaseDatabaseWrapper, table: str) -> Iterator[str]:
+    """Permissions have other names: no change of the settings, but other lines."""
+    quote = connection.ops.quote_name
+    for case in ("update", "delete"):
+        begin = f"CREATE TRIGGER {quote(f'{PREFIX}{table}_{case}')} AFTER {case.upper()} ON {quote(table)} FOR EACH "
+        if connection.vendor == "sqlite":
+            yield f"{begin}ROW BEGIN {_forget(connection, *map(_quoted, _with_permissions()))}; END"
+        else:
+            yield f"{begin}STATEMENT EXECUTE FUNCTION {NAMES_FUNCTION}()"
+
+
 def _columns(dataset: Dataset) -> list[str]:
     return [column_of(field) for field in dataset.model_fields]
 
@@ -105,7 +151,8 @@ def _sqlite(connection: BaseDatabaseWrapper, dataset: Dataset) -> Iterator[str]:
         condition = f"WHEN {changed} " if case == "update" else ""
         yield (
             f"CREATE TRIGGER {quote(f'{PREFIX}{dataset.table}_{case}')} {moment} ON {quote(dataset.table)} "
-            f"FOR EACH ROW {condition}BEGIN {_move(connection)}; {_refusing(connection, refuse)}; END"
+            f"FOR EACH ROW {condition}BEGIN {_move(connection)}; {_forget(connection, _quoted(dataset.label))}; "
+            f"{_refusing(connection, refuse)}; END"
         )
 
 
@@ -120,4 +167,4 @@ def _postgresql(connection: BaseDatabaseWrapper, dataset: Dataset) -> Iterator[s
     }
     for case, moment in cases.items():
         name = quote(f"{PREFIX}{dataset.table}_{case}")
-        yield f"CREATE TRIGGER {name} {moment.format(table)} EXECUTE FUNCTION {FUNCTION}()"
+        yield f"CREATE TRIGGER {name} {moment.format(table)} EXECUTE FUNCTION {FUNCTION}('{dataset.label}')"

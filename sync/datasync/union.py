@@ -21,7 +21,7 @@ from sync.datasync import marks, tombstones
 from sync.datasync.bulk import MERGE_ROWS, Bulk, batches
 from sync.datasync.marks import MarkBook
 from sync.datasync.refusals import refused
-from sync.datasync.registry import MARK_FIELDS, TOMBSTONE, by_label
+from sync.datasync.registry import MARK_FIELDS, TOMBSTONE, Dataset, by_label
 from sync.datasync.rows import Row, RowCodec
 from sync.datasync.tables import insert, insert_many
 from sync.models import StatusEvent
@@ -32,13 +32,13 @@ log = logging.getLogger(__name__)
 NAMED_CONFLICTS = 20  # ids listed in one status event
 
 
-def check(bulk: Bulk, rows: Sequence[Sequence[Any]], wanted: Wanted, after: int) -> int:
+def check(dataset: Dataset, rows: Sequence[Sequence[Any]], wanted: Wanted, after: int) -> int:
     """The number of the last of these rows, which were asked for; they come in the order of their numbers.
 
     Raises:
         SyncRefused: a row that was not asked for.
     """
-    origin, incarnation, seq = map(bulk.place, MARK_FIELDS)
+    origin, incarnation, seq = map(dataset.fields.index, MARK_FIELDS)
     lowest = max(after, wanted.after + 1)
     for row in rows:
         if row[origin] != wanted.origin or row[incarnation] != wanted.incarnation or row[seq] is None:

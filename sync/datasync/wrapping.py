@@ -37,6 +37,11 @@ class SecretWrap:
     def _digest_key(self) -> bytes:
         return derive(self._key, "sync-secret-digest")
 
+    @property
+    def key_id(self) -> str:
+        """Names the key that secrets are digested with (16 hex digits), and tells nothing about it."""
+        return hmac.digest(self._digest_key, b"name of this key", "sha256").hex()[:16]
+
     def wrap(self, secret: bytes, place: str) -> bytes:
         """The secret, encrypted for the peer; it can be opened only for the same place (`dataset|field`)."""
         nonce = os.urandom(NONCE_BYTES)

@@ -1,6 +1,7 @@
 """The messages of a data-sync. All are asked by the backup; `sync.peer.messages.parse` reads them.
 
 pull-begin  -> Manifest       compare; the primary keeps a snapshot of its settings
+pull-days   -> Days           what is held of logs that differ though both sides hold as many, day by day
 pull-rows   -> frames         rows of the settings tables and append-only rows that the backup lacks
 pull-blobs  -> frames         files that the backup lacks
 push-append <- frames         append-only rows, with their files, that the primary lacks
@@ -24,7 +25,7 @@ import dataclasses
 from typing import ClassVar
 
 from sync.peer.messages import Message
-from sync.rules.diff import Mark, TableDigest, Wanted
+from sync.rules.diff import DayDigest, Mark, TableDigest, Wanted
 from sync.rules.facts import Head, Header
 
 
@@ -63,6 +64,25 @@ class Manifest(Message):
     marks: list[Mark]
     clock: float
     more: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class PullDays(Message):
+    """Say day by day what your mark of this key counts."""
+
+    path: ClassVar[str] = "pull-days"
+    may_repeat: ClassVar[bool] = True
+    snapshot_id: str
+    dataset: str
+    origin: str
+    incarnation: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Days(Message):
+    """What a mark counts, day by day."""
+
+    days: list[DayDigest]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 
 from blake3 import blake3
 
@@ -38,14 +38,25 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class DayDigest:
+    """What a mark counts of one day (days since 1970, UTC)."""
+
+    day: int
+    rows: int
+    digest: str
+
+
+@dataclass(frozen=True)
 class Wanted:
-    """Append-only rows that one side lacks: those numbered above `after` up to `upto`."""
+    """Append-only rows that one side lacks: those numbered above `after` up to `upto`, of these days (None: any)."""
 
     dataset: str
     origin: str
     incarnation: int
     after: int
     upto: int
+    first_day: int | None = None
+    last_day: int | None = None
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -67,8 +78,8 @@ def plan(
 ) -> Plan:
     """What must move so that the backup (`mine`) equals the primary (`theirs`) in settings and both hold all rows.
 
-    Marks that reach equally far over different rows make those rows move whole, in both directions: a row that is
-    there already is recognised by its id.
+    Marks that reach equally far over different rows make those rows move whole, in both directions, unless `of_days`
+    makes it those of some days: a row that is there already is recognised by its id.
     """
     tables = [table.dataset for table in theirs if table not in mine]
     own, other = ({mark.key: mark for mark in marks} for marks in (my_marks, their_marks))
@@ -86,6 +97,24 @@ def plan(
         else:
             send.append(Wanted(*key, has, have))
     return Plan(tables, fetch, send)
+
+
+def contradicting(planned: Plan) -> list[Wanted]:
+    """The rows that move in both directions: what is held of them is as much on both sides, and not the same."""
+    return [wanted for wanted in planned.fetch if wanted in planned.send]
+
+
+def of_days(planned: Plan, doubted: Wanted, ours: Sequence[DayDigest], theirs: Sequence[DayDigest]) -> Plan:
+    """The plan, where of the `doubted` rows only those of the days move that differ, and of the days between them."""
+    differing = {day.day for day in {*ours} ^ {*theirs}}
+    if not differing:
+        return planned
+    narrow = replace(doubted, first_day=min(differing), last_day=max(differing))
+
+    def narrowed(moving: Sequence[Wanted]) -> list[Wanted]:
+        return [narrow if wanted == doubted else wanted for wanted in moving]
+
+    return Plan(planned.tables, narrowed(planned.fetch), narrowed(planned.send))
 
 
 def root(head: Head, settings: Sequence[TableDigest], marks: Sequence[Mark]) -> str:

@@ -16,7 +16,7 @@ from appliances import blobs, selectors
 from appliances.choices import BackupReason, Severity
 from appliances.models import FailoverRelationship
 from sync import history, journal
-from sync.datasync import apply, backups, blob_frames, export, frames, pull, snapshots, tables
+from sync.datasync import apply, backups, blob_frames, export, frames, pull, remembered, snapshots, tables
 from sync.datasync.apply import Writes
 from sync.datasync.blobs_in import store_blobs
 from sync.datasync.frames import FrameReader, LineCutter, section_of
@@ -62,7 +62,7 @@ def of_peer(*, seconds: float = ANSWER_SECONDS) -> Present:
         PeerError: the peer cannot be asked.
     """
     with snapshots.read_transaction():
-        mine, rows, state = apply.digests(for_snapshot("")), _rows(), journal.read()
+        mine, rows, state = remembered.digests(for_snapshot("")), _rows(), journal.read()
     question = SettingsAsked(header_of(state), selectors.this_appliance().guid, mine)
     with PeerClient.to_peer(timeout=seconds) as client, client.open_stream(question) as stream:
         reader = FrameReader(stream)
@@ -83,7 +83,7 @@ def answer_settings(message: SettingsAsked) -> Iterator[bytes]:
     wrap = for_snapshot(snapshot_id)
     try:
         with snapshots.read_transaction():
-            state, held = journal.read(), apply.digests(wrap)
+            state, held = journal.read(), remembered.digests(wrap)
             differing = [table.dataset for table in held if table not in message.settings]
             snapshots.create(snapshot_id, None)
             for label in differing:

@@ -29,7 +29,7 @@ from sync.datasync import marks, pull
 from sync.datasync.registry import APPEND_ONLY, DATASETS, by_label
 from sync.datasync.rows import RowCodec, sum_of
 from sync.datasync.wrapping import NO_SECRETS, for_snapshot
-from sync.models import SealedMark
+from sync.models import SealedDay, SealedMark
 from sync.peer.client import PeerClient
 from sync.peer.connection import PinnedConnection
 
@@ -209,7 +209,7 @@ def take_log(database: str) -> None:
     """The log lines of another appliance's SQLite database are here, as if a data-sync had brought them."""
     with connection.cursor() as cursor:
         cursor.execute("ATTACH DATABASE %s AS other", [database])
-        for model in (SessionEvent, SealedMark):
+        for model in (SessionEvent, SealedMark, SealedDay):
             table = model._meta.db_table
             cursor.execute(f"INSERT INTO main.{table} SELECT * FROM other.{table}")  # noqa: S608
         cursor.execute("DETACH DATABASE other")
@@ -229,7 +229,7 @@ def wipe(number: int) -> None:
     """
     if Path(settings.BLOB_DIR).exists():
         os.rename(settings.BLOB_DIR, f"{settings.BLOB_DIR}.parked-{number}")
-    tables = [model._meta.db_table for model in (SealedMark, FileStoreFile)]
+    tables = [model._meta.db_table for model in (SealedMark, SealedDay, FileStoreFile)]
     tables += [dataset.table for dataset in APPEND_ONLY]
     with journal.locked() as held, held.settings_open(), connection.cursor() as cursor:
         for table in tables:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from django.db import DatabaseError
 
 from appliances.choices import State
-from sync.datasync import apply, marks
+from sync.datasync import marks, remembered
 from sync.datasync.wrapping import for_snapshot
 from tests.simulation.schedules.acts import Stage
 from tests.simulation.schedules.appliances import on
@@ -72,7 +72,7 @@ def _unequal(stage: Stage) -> list[str]:
     for appliance in stage.world.appliances:
         with on(appliance):
             try:
-                found.append((apply.digests(for_snapshot("")), marks.held()))
+                found.append((remembered.digests(for_snapshot("")), marks.held()))
             except DatabaseError as error:
                 return [str(error)]
     return [] if found[0] == found[1] else ["digests of the data"]

@@ -24,7 +24,7 @@ from appliances import selectors
 from appliances.models.base import Singleton
 from appliances.services import certificates, keys
 from sync import journal, probes
-from sync.datasync import apply, marks, rows
+from sync.datasync import marks, remembered, rows
 from sync.datasync.registry import SETTINGS
 from sync.peer import accept, signing
 from sync.role_changes import record
@@ -57,7 +57,7 @@ def install(world: World) -> None:
     _remember(world, record.running, "SELECT * FROM sync_rolechange WHERE status = 'running'")
     _remember(world, marks.held, "SELECT * FROM sync_sealedmark")
     _remember(world, rows._permission_names, "SELECT count(*) FROM auth_permission")
-    _remember(world, apply.digests, _KEY, *(f"SELECT * FROM {dataset.table}" for dataset in SETTINGS))
+    _remember(world, remembered.digests, _KEY, *(f"SELECT * FROM {dataset.table}" for dataset in SETTINGS))
     _remember_singletons(world)
     _remember_statements()
     _build_filters()

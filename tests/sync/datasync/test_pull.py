@@ -173,7 +173,15 @@ def test_what_is_local_stays_byte_for_byte(peer: FakePeer, there: There) -> None
     Account.objects.update(last_login=logged_in)
     LogEntry.objects.create(user=anna, object_repr="x", action_flag=1)
     BackupSettings.objects.create(data_sync_interval=dt.timedelta(minutes=7))
-    moving = {"sync.RoleJournal", "sync.SyncRun", "sync.StatusEvent", "sync.SealedMark", "sync.Nonce"}
+    moving = {
+        "sync.RoleJournal",
+        "sync.SyncRun",
+        "sync.StatusEvent",
+        "sync.SealedMark",
+        "sync.SealedDay",
+        "sync.SettingsDigest",
+        "sync.Nonce",
+    }
     moving.add("sync.ConfigurationBackup")  # one is saved before each replacement
 
     def local() -> dict[str, list[Any]]:
@@ -380,9 +388,10 @@ def test_rows_numbered_twice_after_a_restore_are_united(peer: FakePeer, there: T
     world.events(3)
     sync(peer)
     SessionEvent.objects.all().delete()
-    from sync.models import SealedMark
+    from sync.models import SealedDay, SealedMark
 
     SealedMark.objects.all().delete()
+    SealedDay.objects.all().delete()
     world.events(3)
     sync(peer)
     assert SessionEvent.objects.count() == 6

@@ -222,17 +222,18 @@ IMAGE: list[Any] = []
 def take_image() -> None:
     """Remember the append-only rows and how far they reach."""
     from sync.datasync.registry import APPEND_ONLY
-    from sync.models import SealedMark
+    from sync.models import SealedDay, SealedMark
 
-    IMAGE[:] = [list(dataset.model._base_manager.all()) for dataset in APPEND_ONLY] + [list(SealedMark.objects.all())]
+    models: list[Any] = [*(dataset.model for dataset in APPEND_ONLY), SealedMark, SealedDay]
+    IMAGE[:] = [list(model._base_manager.all()) for model in models]
 
 
 def restore_image() -> None:
     """The append-only rows are those of the image again."""
     from sync.datasync.registry import APPEND_ONLY
-    from sync.models import SealedMark
+    from sync.models import SealedDay, SealedMark
 
-    models: list[Any] = [*(dataset.model for dataset in APPEND_ONLY), SealedMark]
+    models: list[Any] = [*(dataset.model for dataset in APPEND_ONLY), SealedMark, SealedDay]
     for model, rows in zip(models, IMAGE, strict=True):
         model._base_manager.all().delete()
         model._base_manager.bulk_create(rows)

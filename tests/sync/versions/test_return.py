@@ -71,11 +71,11 @@ choose.rejoin(it, {d.key for d in it.found if shown.name_of(d) in wanted}, "admi
 HOLDS = """
 from appliances.models import *
 from django.contrib.auth.models import Group
-from sync.datasync import apply
+from sync.datasync import remembered
 from sync.datasync.wrapping import for_snapshot
 from appliances import blobs
 result = {
-    "digests": [table.digest for table in apply.digests(for_snapshot(""))],
+    "digests": [table.digest for table in remembered.digests(for_snapshot(""))],
     "accounts": sorted(Account.objects.values_list("username", "email", "display_name")),
     "groups": {a.username: [g.name for g in a.groups.all()] for a in Account.objects.all()},
     "text": Site.load().portal_text,
