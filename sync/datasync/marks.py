@@ -66,9 +66,11 @@ class MarkBook:
 
     def add_all(self, origin: str, incarnation: int, lines: Sequence[bytes]) -> None:
         """Count rows that are held from now on."""
-        self._entry(origin, incarnation)[1].add_all(lines)
         for day, part in self._bulk.by_day(lines).items():
-            self._day(origin, incarnation, day).add_all(part)
+            total = RowSum()
+            total.add_all(part)
+            self._day(origin, incarnation, day).include(total)
+            self._entry(origin, incarnation)[1].include(total)
 
     def remove(self, origin: str, incarnation: int, line: bytes) -> None:
         """Count a row no longer that was held until now."""

@@ -181,6 +181,11 @@ class RowSum:
         self.rows += len(lines)
         self._sum = (self._sum + sum(int.from_bytes(blake3(line).digest(), "big") for line in lines)) % self.MODULUS
 
+    def include(self, other: RowSum) -> None:
+        """Count all that another sum counts."""
+        self.rows += other.rows
+        self._sum = (self._sum + other._sum) % self.MODULUS
+
     def remove(self, line: bytes) -> None:
         """Count one row no longer."""
         self.rows -= 1

@@ -63,7 +63,7 @@ def name_any(dataset: Dataset, rows: Sequence[Sequence[Any]]) -> bool:
     """Whether a tombstone names any of these rows of `bulk.Bulk`."""
     for named, name in _NAMED_BY.get(dataset.label, ()):
         place = dataset.fields.index(name)
-        if deleted(named, {uuid.UUID(row[place]) for row in rows}):
+        if deleted(named, [uuid.UUID(key) for key in {row[place] for row in rows}]):
             return True
     return False
 

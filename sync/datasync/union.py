@@ -52,12 +52,13 @@ def check(dataset: Dataset, rows: Sequence[Sequence[Any]], wanted: Wanted, after
 def merge(wanted: Wanted, lines: Iterable[bytes], tick: Callable[[], None] = lambda: None) -> int:
     """All rows are here and the mark reaches `wanted.upto`; how many were new.
 
-    Batch after batch, each for good; `tick` is called between them, outside of any transaction.
+    The lines were checked where they came in. Batch after batch, each for good; `tick` is called between them, outside
+    of any transaction.
     """
     bulk, added = Bulk(by_label()[wanted.dataset]), 0
     is_tombstone = wanted.dataset == TOMBSTONE
     for batch in batches(lines, tombstones.BATCH if is_tombstone else MERGE_ROWS):
-        rows = bulk.load(batch)
+        rows = bulk.rows(batch)
         if is_tombstone or not _add_new(bulk, batch, rows, wanted):
             added += _merge_batch(bulk.codec, [bulk.codec.parse(line) for line in batch], wanted)
         else:

@@ -99,6 +99,7 @@ def test_settings_that_read_back_otherwise_are_no_success(
     assert (row["status"], row["code"], row["root"]) == (SyncStatus.REFUSED, "root_differs", "")
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the trigger that spoils the row is one of SQLite")
 def test_a_log_row_that_reads_back_otherwise_is_no_success(peer: FakePeer, there: There) -> None:
     there("events", 5)
     with connection.cursor() as cursor:
