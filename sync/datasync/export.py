@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterable, Iterator
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from appliances import blobs, selectors
@@ -34,7 +36,7 @@ from sync.peer.sync_messages import (
     PushAppend,
     PushDone,
 )
-from sync.rules.diff import Mark, TableDigest, Wanted
+from sync.rules.diff import Mark, TableDigest, Wanted, root
 from sync.rules.facts import RoleState, header_of
 from sync.rules.snapshot import Refusal, may_serve
 
@@ -62,22 +64,28 @@ def begin(message: PullBegin) -> Manifest:
     with snapshots.read_transaction():
         state = _serving(message.op_id)
         tables, own_marks = remembered.digests(wrap), marks.held()
-        equal = (tables, own_marks, state.head) == (message.settings, message.marks, message.header.head)
+        if not message.root:
+            equal = (tables, own_marks, state.head) == (message.settings, message.marks, message.header.head)
+        elif message.root != root(state.head, tables, own_marks) or not is_all:
+            return manifest_of(pair, state, "", [], [], more=True)
+        else:
+            equal = True
         if equal and message.header.initialised:
             snapshot_id = ""
         else:
             snapshots.create(snapshot_id, own_marks)
             _keep(snapshot_id, wrap, [table for table in tables if table not in message.settings])
+    manifest = manifest_of(pair, state, snapshot_id, tables, own_marks, more=not is_all)
     if snapshot_id:
         crash.point("source snapshot written")
-    else:
-        _stamp()
-    manifest = manifest_of(pair, state, snapshot_id, tables, own_marks, more=not is_all)
-    if (size := len(render(manifest))) > MAX_MESSAGE_BYTES:
+    if not message.root and (size := len(render(manifest))) > MAX_MESSAGE_BYTES:
         snapshots.remove(snapshot_id)
         raise refused(Refusal.MANIFEST_TOO_LARGE, f"{size} bytes, at most {MAX_MESSAGE_BYTES}; {len(own_marks)} marks.")
-    served.begun(message, manifest)
-    return manifest
+    with transaction.atomic():
+        served.begun(message, manifest)
+        if not snapshot_id:
+            _stamp()
+    return dataclasses.replace(manifest, settings=[], marks=[]) if message.root else manifest
 
 
 def days(message: PullDays) -> Days:

@@ -133,7 +133,10 @@ class Progress:
         self._measured: tuple[float, int] | None = None
 
     def stage(self, stage: SyncStage) -> None:
-        """The run has reached this stage."""
+        """The run has reached this stage. Nothing is written where it begins with it, as it says so already."""
+        if self.run.stage == stage:
+            self._check()
+            return
         self.run.stage = stage
         self.save()
 

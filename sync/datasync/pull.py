@@ -160,21 +160,32 @@ class _Pull:
         wrap = for_snapshot("")
         remembered.remember(wrap)
         mine = remembered.digests(wrap)
+        held, state = marks.held(), journal.read()
         begin = PullBegin(
-            header=header_of(journal.read()),
+            header=header_of(state),
             guid=selectors.this_appliance().guid,
             op_id=self._op_id,
             run_id=self._run.pk.hex,
             trigger=self._run.trigger,
             settings=mine,
-            marks=marks.held(),
+            marks=held,
         )
-        manifest = self._client.ask(begin, Manifest)
+        manifest = self._all_equal(begin) or self._client.ask(begin, Manifest)
         check_manifest(manifest)
         refusal = may_apply(journal.read(), manifest.head, manifest.own_term, self._op_id)
         if refusal is not None:
             raise refused(refusal)
         return manifest, mine
+
+    def _all_equal(self, begin: PullBegin) -> Manifest | None:
+        """The manifest, if the primary holds the same by one hash over all; None: everything has to be told."""
+        if not begin.header.initialised:
+            return None
+        root = diff.root(begin.header.head, begin.settings, begin.marks)
+        manifest = self._client.ask(dataclasses.replace(begin, settings=[], marks=[], root=root), Manifest)
+        if manifest.more:
+            return None
+        return dataclasses.replace(manifest, settings=begin.settings, marks=begin.marks)
 
     def _note(self, manifest: Manifest) -> None:
         self._run.head_term, self._run.head_seq = manifest.head.term, manifest.head.seq

@@ -31,7 +31,11 @@ from sync.rules.facts import Head, Header
 
 @dataclasses.dataclass(frozen=True)
 class PullBegin(Message):
-    """What the backup holds. `op_id` is the swap that the data-sync belongs to, if any; `run_id` is its own number."""
+    """What the backup holds. `op_id` is the swap that the data-sync belongs to, if any; `run_id` is its own number.
+
+    `root` is one hash over all of it, instead of `settings` and `marks`: where that of the primary is the same, so is
+    all the rest, and the Manifest says no more. Where not, it says `more`, and all has to be told.
+    """
 
     path: ClassVar[str] = "pull-begin"
     may_repeat: ClassVar[bool] = True
@@ -42,6 +46,7 @@ class PullBegin(Message):
     trigger: str
     settings: list[TableDigest]
     marks: list[Mark]
+    root: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
