@@ -160,15 +160,14 @@ class _Pull:
         wrap = for_snapshot("")
         remembered.remember(wrap)
         mine = remembered.digests(wrap)
-        held, state = marks.held(), journal.read()
         begin = PullBegin(
-            header=header_of(state),
+            header=header_of(journal.read()),
             guid=selectors.this_appliance().guid,
             op_id=self._op_id,
             run_id=self._run.pk.hex,
             trigger=self._run.trigger,
             settings=mine,
-            marks=held,
+            marks=marks.held(),
         )
         manifest = self._all_equal(begin) or self._client.ask(begin, Manifest)
         check_manifest(manifest)
@@ -183,9 +182,7 @@ class _Pull:
             return None
         root = diff.root(begin.header.head, begin.settings, begin.marks)
         manifest = self._client.ask(dataclasses.replace(begin, settings=[], marks=[], root=root), Manifest)
-        if manifest.more:
-            return None
-        return dataclasses.replace(manifest, settings=begin.settings, marks=begin.marks)
+        return None if manifest.more else dataclasses.replace(manifest, settings=begin.settings, marks=begin.marks)
 
     def _note(self, manifest: Manifest) -> None:
         self._run.head_term, self._run.head_seq = manifest.head.term, manifest.head.seq
