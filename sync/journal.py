@@ -43,7 +43,7 @@ class Locked:
     def restart_clock(self) -> None:
         """Count the time in this state from now: the appliance has just started."""
         self._row.since_boottime = boottime()
-        self._row.save()
+        self._row.save(update_fields=["since_boottime", "changed_at"])
 
 
 def boottime() -> float:
@@ -102,6 +102,7 @@ def _to_state(row: RoleJournal) -> RoleState:
 
 
 def _write(row: RoleJournal, state: RoleState) -> None:
+    """All but what the triggers count: the row may have been read before settings were written."""
     row.state, row.parity = state.state, state.parity
     row.term, row.own_term = state.term, state.own_term
     row.head_term, row.head_seq = state.head.term, state.head.seq
@@ -113,4 +114,5 @@ def _write(row: RoleJournal, state: RoleState) -> None:
     row.op_counter = state.op_counter
     row.last_op_term, row.last_op_number = state.last_op_id
     row.initialised, row.superseded_by = state.initialised, state.superseded_by
-    row.save()
+    kept = {"id", "settings_writes", "settings_open"}
+    row.save(update_fields=[field.name for field in RoleJournal._meta.fields if field.name not in kept])

@@ -15,7 +15,7 @@ from django.db import DataError, IntegrityError, connection
 from appliances.choices import BrakeSubject
 from appliances.models import Account
 from sync import crash, journal
-from sync.datasync import backups, brake, snapshots, tables
+from sync.datasync import backups, brake, failures, snapshots, tables
 from sync.datasync.refusals import refused
 from sync.datasync.registry import DEPENDENTS, SETTINGS, Dataset, by_label
 from sync.datasync.remembered import digests
@@ -84,27 +84,32 @@ def apply_settings(
     try:
         plan = _prepare(staged, wrap)
         crash.point("apply begun")
-        with journal.locked() as held:
-            still_ours()
-            refusal = may_apply(held.state, manifest.head, manifest.own_term, op_id)
-            if refusal is not None:
-                raise refused(refusal)
-            if journal.settings_writes() != plan.settings_writes:  # changed in between: hardly ever on a backup
-                plan = _prepare(staged, wrap)
-            with held.settings_open():
-                write(plan.codecs, plan.differences)
-            _verify(manifest, plan)
-            held.state = dataclasses.replace(
-                held.state,
-                head=manifest.head,
-                term=max(held.state.term, manifest.own_term),
-                initialised=True,
-            )
-            crash.point("apply uncommitted")
+
+        def replace() -> None:
+            with journal.locked() as held:
+                still_ours()
+                refusal = may_apply(held.state, manifest.head, manifest.own_term, op_id)
+                if refusal is not None:
+                    raise refused(refusal)
+                # Changed in between: only by who was no backup for that while.
+                is_current = journal.settings_writes() == plan.settings_writes
+                _replace(manifest, plan if is_current else _prepare(staged, wrap), held)
+                crash.point("apply uncommitted")
+
+        failures.despite_deadlock(replace)
         crash.point("apply durable")
     except (IntegrityError, DataError, OverflowError) as error:
         raise refused(Refusal.ROW_UNUSABLE, str(error)[:300]) from error
     end_sessions()
+
+
+def _replace(manifest: Manifest, plan: _Plan, held: journal.Locked) -> None:
+    with held.settings_open():
+        write(plan.codecs, plan.differences)
+    _verify(manifest, plan)
+    held.state = dataclasses.replace(
+        held.state, head=manifest.head, term=max(held.state.term, manifest.own_term), initialised=True
+    )
 
 
 def staged_lines(path: Path) -> Iterator[bytes]:

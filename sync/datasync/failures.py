@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
+from collections.abc import Callable
+from typing import TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError
 
@@ -31,8 +34,27 @@ _SENTENCES = {
     ),
     NOT_STORED: ("{whose} could not store what was received: {why}", "The log of {whose} says more."),
 }
+_DEADLOCK_STATE = "40P01"  # of PostgreSQL
 _FULL_STATES, _BROKEN_STATES = ("53100",), ("58030", "58P01", "XX001", "XX002")  # of PostgreSQL
 _BROKEN_NAMES = ("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_CORRUPT", "SQLITE_NOTADB")
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+def despite_deadlock(work: Callable[[], T]) -> T:
+    """What `work` returns, which is one transaction; done once more if the database has ended that for a deadlock.
+
+    A change of settings takes its row first and the role journal in the trigger; who writes under the lock of the
+    role journal takes them the other way round.
+    """
+    try:
+        return work()
+    except OperationalError as error:
+        if _state_of(error) != _DEADLOCK_STATE:
+            raise
+        log.info("deadlock, tried again", extra={"why": str(error)[:300]})
+    return work()
 
 
 def not_stored(error: OSError | DatabaseError | InterfaceError, whose: str = "this appliance") -> NotStored:
@@ -62,13 +84,18 @@ def outcome(error: Exception | None) -> tuple[SyncStatus, str, str]:
 def _code(error: Exception) -> str:
     if isinstance(error, OSError):
         return DISK_FULL if error.errno in disk.FULL else DISK_ERROR if error.errno in _BROKEN else NOT_STORED
-    cause = error.__cause__
-    name, state = str(getattr(cause, "sqlite_errorname", "")), str(getattr(cause, "sqlstate", "") or "")
+    name, state = str(getattr(error.__cause__, "sqlite_errorname", "")), _state_of(error)
     if name == "SQLITE_FULL" or state in _FULL_STATES:
         return DISK_FULL
     if name.startswith(_BROKEN_NAMES) or state in _BROKEN_STATES:
         return DISK_ERROR
-    return DATABASE_GONE if isinstance(error, OperationalError | InterfaceError) else NOT_STORED
+    is_gone = isinstance(error, OperationalError | InterfaceError) and state != _DEADLOCK_STATE
+    return DATABASE_GONE if is_gone else NOT_STORED
+
+
+def _state_of(error: Exception) -> str:
+    """The SQLSTATE of an error of PostgreSQL, empty for any other."""
+    return str(getattr(error.__cause__, "sqlstate", "") or "")
 
 
 _BROKEN = frozenset({errno.EIO, errno.EROFS, errno.ENODEV, errno.ENXIO, errno.EUCLEAN})

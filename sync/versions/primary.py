@@ -16,7 +16,7 @@ from appliances import blobs, selectors
 from appliances.choices import BackupReason, Severity
 from appliances.models import FailoverRelationship
 from sync import history, journal
-from sync.datasync import apply, backups, blob_frames, export, frames, pull, remembered, snapshots, tables
+from sync.datasync import apply, backups, blob_frames, export, failures, frames, pull, remembered, snapshots, tables
 from sync.datasync.apply import Writes
 from sync.datasync.blobs_in import store_blobs
 from sync.datasync.frames import FrameReader, LineCutter, section_of
@@ -107,12 +107,17 @@ def take(changes: Changes, *, compared: Header, requested_by: str, why: str) -> 
     _check(journal.read(), compared)
     backups.save(BackupReason.TAKE_OVER, why)  # what changes after it moves the head, and is refused below
     codecs = _codecs(changes, AtRest())
-    try:
+
+    def write() -> int:
         with journal.locked() as held:
             _check(held.state, compared)
             writes = {label: _writes(codec, changes) for label, codec in codecs.items()}
             apply.write(codecs, writes)
             history.record("settings.taken", why, severity=Severity.WARNING, evidence={"requested_by": requested_by})
+        return sum(len(write.remove) + len(write.replace) + len(write.add) for write in writes.values())
+
+    try:
+        written = failures.despite_deadlock(write)
     except (IntegrityError, DataError, OverflowError) as error:
         raise SyncRefused(
             "does_not_fit",
@@ -120,7 +125,7 @@ def take(changes: Changes, *, compared: Header, requested_by: str, why: str) -> 
             remedy="Choose other versions of the objects that belong together; nothing was changed.",
         ) from error
     apply.end_sessions()
-    return sum(len(write.remove) + len(write.replace) + len(write.add) for write in writes.values())
+    return written
 
 
 def send(changes: Changes, theirs: Version, *, compared: Header, requested_by: str, why: str) -> int:

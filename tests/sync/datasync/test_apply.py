@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import OperationalError, connection
 from django.db.models import F
+from psycopg.errors import DeadlockDetected
 from pytest_django import Settings
 
 from appliances.choices import SyncStage, SyncTrigger
@@ -39,6 +40,19 @@ class FailingDatabase:
             self.writes += 1
             if self.writes == self.fails_at:
                 raise OperationalError("disk I/O error")
+        return execute(sql, params, many, context)
+
+
+class Deadlocked:
+    """Ends so many transactions that write to a settings table, as PostgreSQL ends one of two in a deadlock."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        if self.times and sql.startswith(WRITES) and any(table in sql[:80] for table in SETTINGS_TABLES[:-1]):
+            self.times -= 1
+            raise OperationalError("deadlock detected") from DeadlockDetected("deadlock detected")
         return execute(sql, params, many, context)
 
 
@@ -79,6 +93,28 @@ def test_whichever_write_fails_the_old_settings_stay_and_the_next_data_sync_comp
     assert journal.read().head > head
     assert [group.name for group in Account.objects.get(username="anna").groups.all()] == ["new"]
     assert Group.objects.get().permissions.count() == 1
+
+
+def test_a_deadlock_with_a_change_of_somebody_else_is_tried_again_once(
+    peer: FakePeer, there: Callable[..., Any]
+) -> None:
+    there("account", "anna")
+    pull.pull_data(SyncTrigger.FIRST, client=peer)  # type: ignore[arg-type]
+    changes_of_anna = "from appliances.models import *; Account.objects.filter(username='anna').update(email='x')"
+    there("run", changes_of_anna)
+    with connection.execute_wrapper(Deadlocked(2)), pytest.raises(NotStored, match="deadlock detected") as caught:
+        pull.pull_data(SyncTrigger.INTERVAL, client=peer)  # type: ignore[arg-type]
+    assert caught.value.reason == "not_stored"
+    with connection.execute_wrapper(Deadlocked(1)):
+        pull.pull_data(SyncTrigger.INTERVAL, client=peer)  # type: ignore[arg-type]
+    assert world.contents() == there("contents")
+
+
+def test_every_change_of_a_setting_moves_the_number_that_tells_of_it(peer: FakePeer, there: Callable[..., Any]) -> None:
+    there("account", "anna")
+    before = journal.settings_writes()
+    pull.pull_data(SyncTrigger.FIRST, client=peer)  # type: ignore[arg-type]
+    assert journal.settings_writes() > before
 
 
 def test_rows_that_break_a_constraint_of_the_database_are_refused(peer: FakePeer, there: Callable[..., Any]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import DeadlockDetected
 
 from appliances import blobs
 from appliances.choices import State
@@ -177,6 +179,23 @@ def test_the_change_moves_the_head_and_is_refused_when_the_head_has_moved() -> N
     assert journal.read().head > before
     assert ConfigurationBackup.objects.get().reason == "take_over"
     assert StatusEvent.objects.filter(event="settings.taken").exists()
+
+
+def test_a_deadlock_with_a_change_of_somebody_else_is_tried_again_once() -> None:
+    RoleJournal.objects.update(state=State.P_ACTIVE)
+    deadlocks: list[str] = []
+
+    def once(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("INSERT") and f'"{Account._meta.db_table}"' in sql[:60] and not deadlocks:
+            deadlocks.append(sql)
+            raise OperationalError("deadlock detected") from DeadlockDetected("deadlock detected")
+        return execute(sql, params, many, context)
+
+    mine = other_version(rename_and_join)
+    with connection.execute_wrapper(once):
+        take(mine)
+    assert deadlocks
+    assert compare.differences(mine, primary.own().version) == []
 
 
 def test_a_backup_changes_no_settings() -> None:
