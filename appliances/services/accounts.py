@@ -16,6 +16,11 @@ FIRST_PASSWORD = "first-password"  # noqa: S105  (the name of a file in the fold
 READABLE = "abcdefghijkmnopqrstuvwxyz23456789"  # without what is easily mistaken
 
 
+def has_administrator() -> bool:
+    """Whether anybody may do everything here."""
+    return Account.objects.filter(is_superuser=True).exists()
+
+
 def ensure_first_administrator() -> Path | None:
     """There is an administrator; the file with the generated password while that is still in use, else None.
 
@@ -24,7 +29,7 @@ def ensure_first_administrator() -> Path | None:
     """
     path = settings.SECRETS_DIR / FIRST_PASSWORD
     with transaction.atomic():
-        if not Account.objects.filter(is_superuser=True).exists():
+        if not has_administrator():
             secrets.write_private(path, f"{generate_password()}\n".encode())
             Account.objects.create_superuser(
                 FIRST_ADMINISTRATOR, password=path.read_text().strip(), may_use_command_api=True

@@ -83,7 +83,15 @@ def establish(
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
     """Two establishments at once would each believe to have won. What a process that died held is free at once."""
-    with open(os.open(settings.DATA_DIR / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600), "rb") as file:
+    try:
+        lock = os.open(settings.DATA_DIR / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise EstablishRefused(
+            EstablishStep.STATE,
+            f"This appliance cannot write to its data folder: {error.strerror or error}.",
+            remedy="Free some space on its disk, or see why it takes no writes, and try again.",
+        ) from error
+    with open(lock, "rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

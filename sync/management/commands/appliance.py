@@ -23,7 +23,7 @@ from appliances.host.processes import AlreadyRunning, SingleInstance
 from appliances.host.programs import appliance_programs, is_free
 from appliances.host.supervisor import Supervisor
 from appliances.services import accounts, certificates
-from sync import cycle
+from sync import cycle, journal
 
 log = logging.getLogger(__name__)
 
@@ -94,13 +94,24 @@ def prepare(*, demo_content: bool) -> Path | None:
     selectors.this_appliance()
     selectors.site()
     certificates.ensure_default_certificate()
-    password_file = accounts.ensure_first_administrator()
+    password_file = first_administrator()
     collect_static_files()
     if demo_content:
         fill_once(settings.DATA_DIR / "demo-content")
     # The role that this box had before it stopped is not taken for granted: the peer may have become primary.
     cycle.boot()
     return password_file
+
+
+def first_administrator() -> Path | None:
+    """There is an administrator where this appliance may make one; the file with its password, as long as that is used.
+
+    Accounts are settings: on a backup, and on a primary that does not serve, the database refuses a new one.
+    """
+    if journal.read().is_writable or accounts.has_administrator():
+        return accounts.ensure_first_administrator()
+    log.warning("no administrator: accounts are made on the primary, and arrive with the next data-sync")
+    return None
 
 
 def fill_once(marker: Path) -> None:

@@ -11,9 +11,12 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from pytest_django import Settings
 
+from appliances.choices import State
 from appliances.host.processes import SingleInstance
-from appliances.models import FileStoreFile
+from appliances.models import Account, FileStoreFile, Site
+from appliances.services.accounts import FIRST_PASSWORD
 from sync.management.commands import appliance
+from tests.sync.pairs import establish
 
 
 def test_an_address_in_use_is_named_together_with_its_variable() -> None:
@@ -45,6 +48,21 @@ def test_static_files_are_collected_again_only_when_they_have_changed(settings: 
     (tmp_path / "static" / ".collected").write_text("an older build")
     appliance.collect_static_files()
     assert not mark.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("state", [State.B_IDLE, State.P_UNCONFIRMED, State.P_SUPERSEDED])
+def test_an_appliance_that_may_change_no_settings_starts_without_an_administrator(
+    settings: Settings, tmp_path: Path, state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.DATA_DIR = tmp_path
+    settings.SECRETS_DIR, settings.STATIC_ROOT = tmp_path / "secrets", tmp_path / "static"
+    Site.load()
+    establish(state)
+    assert appliance.prepare(demo_content=False) is None
+    assert not Account.objects.exists()
+    assert not (settings.SECRETS_DIR / FIRST_PASSWORD).exists()
+    assert "no administrator" in caplog.text
 
 
 @pytest.mark.django_db
