@@ -54,7 +54,10 @@ def turn() -> None:
 
 def watch() -> None:
     """See what the administrators have to be told of; beside the turns, so that none of them waits for it."""
-    disk.keep_ballast()
+    try:
+        disk.keep_ballast()  # first: a full disk may keep the database from noting anything
+    except OSError as error:
+        log.warning("ballast not looked after", extra={"why": str(error)})
     alerts.examine(_watch)
     if alerts.claim_look_by_name():
         _enqueue(look_by_name, expires=HINT_SECONDS)
