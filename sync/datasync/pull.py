@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import logging
+import math
 import re
 from itertools import chain
 
@@ -41,6 +42,7 @@ SWAP_WAIT_SECONDS = 30.0  # an ordinary data-sync notices within a moment that a
 CLOCK_WARNING = dt.timedelta(hours=24)
 REPORTED = ServedSync.FIGURES
 RECEIVING = frozenset({SyncStage.ROWS, SyncStage.BLOBS})
+SMALL_BYTES = 4 << 20  # rows that a nearly full disk still takes: settings, and what the log of some hours adds
 _GUID = re.compile(r"[0-9a-f]{32}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -124,6 +126,7 @@ class _Pull:
         self._progress = Progress(run, self._check_operation)
         client.pace = Pace(bandwidth_limit, self._progress.tick)
         self._staging = Staging(run.pk)
+        self._unasked_bytes: float = 0  # the disk is asked once more than this has been received
 
     def run(self) -> None:
         """See `pull_data`; once more while the primary could not number all its rows in time."""
@@ -219,7 +222,7 @@ class _Pull:
             [mark for mark in found if mark.dataset == TOMBSTONE] for found in (marks.held(), manifest.marks)
         )
         plan = self._of_days(manifest, diff.plan([], [], ours, theirs))
-        received = self._rows(manifest, plan, wrap)
+        received = self._rows(manifest, plan, wrap, needs_room=False)
         tombstones.check_deletions(chain.from_iterable(map(apply.staged_lines, received.append.values())))
         self._merge(received)
         answered = {mark.key: mark for mark in self._send(manifest, plan)}
@@ -233,7 +236,8 @@ class _Pull:
             plan = diff.of_days(plan, doubted, marks.days(*doubted.key), theirs)
         return plan
 
-    def _rows(self, manifest: Manifest, plan: diff.Plan, wrap: SecretWrap) -> Received:
+    def _rows(self, manifest: Manifest, plan: diff.Plan, wrap: SecretWrap, *, needs_room: bool = True) -> Received:
+        self._unasked_bytes = self._run.bytes_done + SMALL_BYTES if needs_room else math.inf
         self._progress.stage(SyncStage.ROWS)
         receiver = RowReceiver(plan, wrap, self._staging, self._progress)
         if not plan.tables and not plan.fetch:
@@ -246,8 +250,9 @@ class _Pull:
             return receiver.read(frames)
 
     def _blobs(self, manifest: Manifest, received: Received) -> None:
-        self._progress.stage(SyncStage.BLOBS)
         absent = receive.missing(received.blobs)
+        self._unasked_bytes = 0 if absent else math.inf
+        self._progress.stage(SyncStage.BLOBS)
         needed = room_for(absent)
         self._run.blobs_total = len(absent)
         self._run.bytes_total = self._run.bytes_done + needed
@@ -296,7 +301,8 @@ class _Pull:
             raise refused(Refusal.OPERATION_GONE)
         if self._op_id is None and state.op is not None and state.op.kind is not OperationKind.YIELDED:
             raise refused(Refusal.OPERATION_RUNNING)
-        if self._run.stage in RECEIVING and (lack := disk.lacks()):
+        is_asked = self._run.stage in RECEIVING and self._run.bytes_done >= self._unasked_bytes
+        if is_asked and (lack := disk.lacks()):
             raise refused(Refusal.NO_SPACE, lack)
 
 

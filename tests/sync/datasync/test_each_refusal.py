@@ -12,7 +12,7 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 
 from appliances import disk
 from appliances.choices import SyncStatus, SyncTrigger
-from appliances.models import FailoverRelationship
+from appliances.models import FailoverRelationship, SupportSession
 from sync import peer_views
 from sync.datasync import failures, lease
 from sync.datasync.refusals import SENTENCES
@@ -132,11 +132,26 @@ def test_a_primary_without_room_for_what_only_the_backup_holds(peer: FakePeer, t
 def test_a_disk_that_fills_while_rows_come_ends_it_before_it_is_full(
     peer: FakePeer, there: There, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there("account", "anna")
+    there("event", "x" * 5_000_000)
+    there("recording", "r", b"recorded")
     monkeypatch.setattr(disk, "lacks", lambda size_bytes=0: "5 MiB are free.")
     refused(peer, "no_space")
     monkeypatch.undo()
     assert sync(peer).status == SyncStatus.SUCCESS
+
+
+def test_a_nearly_full_disk_takes_what_frees_it_and_what_is_small(
+    peer: FakePeer, there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = there("whole_session", "old")
+    sync(peer)
+    there("delete_session", key)
+    there("account", "anna")
+    there("event", "text")
+    monkeypatch.setattr(disk, "lacks", lambda size_bytes=0: "5 MiB are free.")
+    assert sync(peer).status == SyncStatus.SUCCESS
+    assert not SupportSession.objects.exists()
+    assert world.contents() == there("contents")
 
 
 def test_a_data_sync_that_moves_nothing_needs_no_room(
