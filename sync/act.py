@@ -14,7 +14,7 @@ from appliances.choices import ChangeStatus
 from appliances.services.sessions import end_sessions
 from sync import crash, history, journal
 from sync.errors import PeerError
-from sync.models import RoleChange, RoleJournal, StatusEvent
+from sync.models import BrakeStop, RoleChange, RoleJournal, StatusEvent
 from sync.peer import messages
 from sync.peer.client import PeerClient
 from sync.rules import effects, role
@@ -60,6 +60,8 @@ def deliver(event: e.Event, *, asked_in: RoleState | None = None, evidence: dict
                 event = replace(event, is_current=event.is_current and unchanged)
             result = role.handle(before, event)
             held.state = result.state
+            if result.state.role is not before.role:
+                BrakeStop.objects.all().delete()  # what an appliance would delete, it would delete in its role
             if isinstance(event, e.Boot):
                 held.restart_clock()
             facts = _evidence(event, before, result.state) | (evidence or {})

@@ -17,9 +17,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from appliances import mail, selectors
+from appliances.choices import BrakeSubject
 from appliances.models.relationship import HTTPS_PORT
 from sync import overview
-from sync.models import AlertEpisode, AlertMail
+from sync.models import AlertEpisode, AlertMail, BrakeStop
 from sync.overview import Overview
 from sync.rules.due import MAIL_GIVEN_UP_AFTER, mail_wait
 
@@ -39,6 +40,7 @@ def put(episode: AlertEpisode, kind: str, known: Overview, **words: object) -> A
         "host": known.host_name,
         "peer": known.peer_name or "the peer",
         "role": known.role.value,
+        "is_of_data_sync": BrakeStop.waiting(known.role).exclude(subject=BrakeSubject.RETENTION).exists(),
         "site": selectors.site(),
         "page": _page(known),
         "age_of_data": overview.age_of_data(known),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from appliances import shared_ips
-from appliances.choices import BrakeSubject, ProbeOutcome, Role, State, SyncStatus
+from appliances.choices import ProbeOutcome, Role, State, SyncStatus
 from appliances.models import FailoverRelationship
 from sync import journal, overview, probes
 from sync.models import BrakeStop, RoleJournal, StatusEvent, SyncRun
@@ -131,11 +131,8 @@ class Sight:
 
     @cached_property
     def stopped(self) -> list[str]:
-        """What would be deleted by what the brake has stopped here, as far as this appliance does it in its role."""
-        found = BrakeStop.objects.filter(allowed_at=None)
-        of_role = {"subject": BrakeSubject.RETENTION}
-        found = found.filter(**of_role) if self.role == Role.PRIMARY else found.exclude(**of_role)
-        return list(found.order_by("subject").values_list("what", flat=True))
+        """What would be deleted by what the brake has stopped here."""
+        return list(BrakeStop.waiting(self.role).values_list("what", flat=True))
 
     @cached_property
     def last_runs_failed(self) -> bool:

@@ -23,8 +23,15 @@ from sync.rules.snapshot import Refusal
 NAMED = 20  # things named on the page
 
 
-def check(subject: BrakeSubject, removals: Iterable[Removal], doomed: Iterable[str], names: Sequence[str] = ()) -> None:
-    """Raises SyncRefused if so much would be deleted, unless exactly that was allowed.
+def check(
+    subject: BrakeSubject,
+    removals: Iterable[Removal],
+    doomed: Iterable[str],
+    names: Sequence[str] = (),
+    *,
+    refusal: Refusal = Refusal.MASS_DELETION,
+) -> None:
+    """Raises SyncRefused (`refusal`) if so much would be deleted, unless exactly that was allowed.
 
     `doomed` tells what is deleted: a key for each thing; `names` are those that the page shows.
     """
@@ -37,7 +44,7 @@ def check(subject: BrakeSubject, removals: Iterable[Removal], doomed: Iterable[s
     if BrakeStop.objects.filter(subject=subject, fingerprint=fingerprint, allowed_at__isnull=False).exists():
         return
     stop(subject, fingerprint, what, names)
-    raise refused(Refusal.MASS_DELETION, f"It would delete {what}.")
+    raise refused(refusal, f"It would delete {what}.")
 
 
 def stop(subject: BrakeSubject, fingerprint: str, what: str, names: Sequence[str] = ()) -> None:
@@ -58,11 +65,6 @@ def stop(subject: BrakeSubject, fingerprint: str, what: str, names: Sequence[str
 def fingerprint_of(doomed: Iterable[str]) -> str:
     """The fingerprint of what would be deleted, in whatever order it comes."""
     return blake3("\n".join(sorted(doomed)).encode()).hexdigest()
-
-
-def waiting() -> list[BrakeStop]:
-    """What waits for somebody to allow it."""
-    return list(BrakeStop.objects.filter(allowed_at=None).order_by("stopped_at"))
 
 
 def allow(fingerprint: str, allowed_by: str) -> BrakeStop:

@@ -11,16 +11,17 @@ from django.db import transaction
 from django.utils import timezone
 
 from appliances import blobs, selectors
+from appliances.choices import BrakeSubject
 from appliances.models import FailoverRelationship
 from sync import crash, journal
-from sync.datasync import blob_frames, frames, marks, remembered, served, snapshots, union
+from sync.datasync import blob_frames, brake, frames, marks, remembered, served, snapshots, tombstones, union
 from sync.datasync.blob_frames import Helps
 from sync.datasync.blobs_in import store_blobs
 from sync.datasync.bulk import Bulk
 from sync.datasync.frames import FrameReader, LineCutter, Section
 from sync.datasync.receive import check_space, note_blob
 from sync.datasync.refusals import refused
-from sync.datasync.registry import APPEND_ONLY, SETTINGS, by_label
+from sync.datasync.registry import APPEND_ONLY, SETTINGS, TOMBSTONE, by_label
 from sync.datasync.wrapping import SecretWrap, for_snapshot
 from sync.errors import PeerMisbehaved
 from sync.peer import identity
@@ -148,6 +149,8 @@ def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone
     if damaged:
         raise refused(Refusal.BLOB_CORRUPT, f"{damaged[0]}.")
     received = _pushed_lines(reader, wanted)
+    if wanted.dataset == TOMBSTONE:
+        tombstones.check_deletions(received, refusal=Refusal.MASS_DELETION_THERE)
     crash.point("source pushed")
     added = union.merge(wanted, received)
     crash.point("source push durable")
@@ -225,6 +228,7 @@ def manifest_of(
 
 
 def _stamp() -> None:
+    brake.clear(BrakeSubject.RECORDS)
     FailoverRelationship.objects.filter(pk=1).update(last_pulled_at=timezone.now())
 
 

@@ -51,6 +51,10 @@ SENTENCES: dict[Refusal, tuple[str, str]] = {
         "This data-sync was stopped before it deleted much of what is on the backup.",
         "The Failover page of the backup shows what it is: allow exactly that there, or mend the primary first.",
     ),
+    Refusal.MASS_DELETION_THERE: (
+        "Deletions that only the backup has were stopped before they removed much of what is on the primary.",
+        "The Failover page of the primary shows how much it is: allow exactly that there.",
+    ),
     Refusal.DIGEST_MISMATCH: ("What was stored is not what the primary listed.", _AGAIN),
     Refusal.APPEND_ONLY_DIFFERS: (
         "The two appliances do not hold the same logs or recordings yet.",

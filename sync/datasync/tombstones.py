@@ -20,6 +20,7 @@ from sync.datasync.registry import Dataset, by_label
 from sync.datasync.rows import Row, RowCodec
 from sync.datasync.wrapping import NO_SECRETS
 from sync.rules.brake import LEAST_RECORDS, Removal
+from sync.rules.snapshot import Refusal
 
 BATCH = 50  # tombstones a transaction: each may stand for a long event log
 LOOK_UP = 500  # ids in one query
@@ -68,7 +69,7 @@ def name_any(dataset: Dataset, rows: Sequence[Sequence[Any]]) -> bool:
     return False
 
 
-def check_deletions(lines: Iterable[bytes]) -> None:
+def check_deletions(lines: Iterable[bytes], *, refusal: Refusal = Refusal.MASS_DELETION) -> None:
     """Raises SyncRefused if tombstones that came from the peer would remove much of what is here, unless allowed."""
     codec = RowCodec(by_label()[Tombstone._meta.label], NO_SECRETS)
     sessions, recordings = named_here(codec, map(codec.parse, lines))
@@ -76,7 +77,7 @@ def check_deletions(lines: Iterable[bytes]) -> None:
         Removal("support sessions", len(sessions), SupportSession.objects.count(), LEAST_RECORDS),
         Removal("recordings", len(recordings), Recording.objects.count(), LEAST_RECORDS),
     ]
-    brake.check(BrakeSubject.RECORDS, removals, (str(key) for key in sessions | recordings))
+    brake.check(BrakeSubject.RECORDS, removals, map(str, sessions | recordings), refusal=refusal)
 
 
 def named_here(codec: RowCodec, rows: Iterable[Row]) -> tuple[set[uuid.UUID], set[uuid.UUID]]:

@@ -297,7 +297,7 @@ class BrakeStop(models.Model):
     """What would delete much of what is here, and waits until somebody allows it; one for each subject.
 
     `fingerprint` stands for exactly what would be deleted (64 hex digits), `what` says it in words, `names` names some
-    of it. `sync.datasync.brake` alone writes it.
+    of it. `sync.datasync.brake` alone writes it; a change of the role removes it.
     """
 
     subject = models.CharField(max_length=20, choices=BrakeSubject.choices, unique=True)
@@ -310,6 +310,15 @@ class BrakeStop(models.Model):
 
     def __str__(self) -> str:
         return self.what
+
+    @classmethod
+    def waiting(cls, role: Role) -> models.QuerySet[BrakeStop]:
+        """What waits for somebody to allow it, as far as an appliance in this role does it.
+
+        Sessions that the peer deleted go on either appliance; settings follow, and the retention rests, on a backup.
+        """
+        of_others = BrakeSubject.RETENTION if role == Role.BACKUP else BrakeSubject.SETTINGS
+        return cls.objects.filter(allowed_at=None).exclude(subject=of_others).order_by("stopped_at")
 
 
 class Nonce(models.Model):

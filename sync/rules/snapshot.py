@@ -36,6 +36,7 @@ class Refusal(StrEnum):
     NO_SPACE = "no_space"
     NO_SPACE_THERE = "no_space_there"
     MASS_DELETION = "mass_deletion"
+    MASS_DELETION_THERE = "mass_deletion_there"
     DIGEST_MISMATCH = "digest_mismatch"
     APPEND_ONLY_DIFFERS = "append_only_differs"
     ROOT_DIFFERS = "root_differs"

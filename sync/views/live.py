@@ -6,6 +6,7 @@ so that what somebody is typing or about to press stays in place.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -14,10 +15,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from appliances.admin.sites import login_site
-from appliances.choices import BrakeSubject, Role, SyncStatus
+from appliances.choices import Role, SyncStatus
 from sync import history
 from sync.backup_settings import grades
-from sync.datasync import brake
 from sync.models import BrakeStop, StatusEvent
 from sync.rules.snapshot import Refusal
 from sync.situation import Situation, read
@@ -35,15 +35,16 @@ def parts(request: HttpRequest, it: Situation) -> dict[str, Any]:
     """The context that the page and its live parts share."""
     newest_event = StatusEvent.objects.order_by("-id").values_list("id", flat=True).first()
     change = it.change or it.recent_change
+    stops = list(BrakeStop.waiting(it.role))
     return {
         "it": it,
-        "shape": shape(it),
+        "shape": shape(it, stops),
         "newest": newest_event or 0,
         "change": change,
         "change_steps": steps.of_change(change, it) if change else steps.of_operation(it) if it.is_busy else [],
         "progress": it.progress,
         "runs": [run for run in newest(RUNS_SHOWN + 1) if run.status != SyncStatus.RUNNING][:RUNS_SHOWN],
-        "stops": stops(it),
+        "stops": stops,
         "is_locked": is_locked(it),
         "grades": grades(it),
         "guard": read_guard(it) if it.role == Role.BACKUP else None,
@@ -52,20 +53,14 @@ def parts(request: HttpRequest, it: Situation) -> dict[str, Any]:
     }
 
 
-def shape(it: Situation) -> str:
+def shape(it: Situation, stops: Sequence[BrakeStop]) -> str:
     """What decides which controls there are; equal shapes have the same controls."""
     change = it.change or it.recent_change
     facts = [it.state.state, it.peer.state, it.peer.answers, it.is_peer_new, it.is_busy, it.is_conflict]
-    facts += [bool(it.progress), it.may_serve_again, is_locked(it), *(stop.fingerprint[:8] for stop in stops(it))]
+    facts += [bool(it.progress), it.may_serve_again, is_locked(it), *(stop.fingerprint[:8] for stop in stops)]
     return "-".join(
         str(fact) for fact in [*facts, change.pk.hex[:8] if change else "", change.status if change else ""]
     )
-
-
-def stops(it: Situation) -> list[BrakeStop]:
-    """What the brake has stopped here, as far as this appliance does it in its role."""
-    of_primary = it.role == Role.PRIMARY
-    return [stop for stop in brake.waiting() if (stop.subject == BrakeSubject.RETENTION) == of_primary]
 
 
 def is_locked(it: Situation) -> bool:

@@ -239,6 +239,7 @@ CASES = (
     Case("sync_failing", pair.backup, failed_syncs, lambda: pair.sync_run(status=SyncStatus.SUCCESS), "succeed"),
     Case("brake", pair.backup, braked(BrakeSubject.SETTINGS), released, "A data-sync waits for you"),
     Case("brake", primary, braked(BrakeSubject.RETENTION), released, "The retention waits for you"),
+    Case("brake", primary, braked(BrakeSubject.RECORDS), released, "A data-sync waits for you"),
 )
 
 

@@ -10,12 +10,13 @@ from django.utils import timezone
 
 from appliances.choices import BrakeSubject, ChangeKind, ChangeStatus, Role, State, SyncStatus
 from appliances.models import Account, FileStoreFile, RetentionSettings, SupportSession
-from sync import journal, role_changes
+from sync import act, journal, role_changes
 from sync.datasync import brake, retention
 from sync.errors import SyncError, SyncRefused, code_of
-from sync.models import BrakeStop, RoleChange, StatusEvent
+from sync.models import BrakeStop, RoleChange, StatusEvent, SyncRun
 from sync.peer.client import PeerClient
 from sync.rules.brake import Removal, stopped
+from sync.rules.events import BreakRelationship
 from tests.fakes import FakePeer
 from tests.sync.datasync import world
 from tests.sync.datasync.test_pull import There, sync
@@ -28,7 +29,7 @@ def braked(peer: FakePeer) -> BrakeStop:
         sync(peer)
     assert code_of(told.value) == "mass_deletion"
     assert world.contents() == before
-    [found] = brake.waiting()
+    [found] = BrakeStop.waiting(Role.BACKUP)
     assert found.what in told.value.message
     return found
 
@@ -164,6 +165,42 @@ def test_deletions_of_sessions_that_come_from_the_peer_wait_too(peer: FakePeer, 
     both_hold_the_same_settings(there)
 
 
+def test_deletions_of_sessions_that_the_backup_sends_up_wait_on_the_primary(peer: FakePeer, there: There) -> None:
+    keys = [there("whole_session", f"session {number}") for number in range(25)]
+    there("account", "anna")
+    sync(peer)
+    before = there("contents")
+    for key in keys[:20]:
+        world.delete_session(key)
+    for _ in range(2):
+        with pytest.raises(SyncError) as told:
+            sync(peer)
+        assert code_of(told.value) == "mass_deletion_there"
+    assert "20 of the 25 support sessions" in told.value.message
+    assert SyncRun.objects.latest("started_at").status == SyncStatus.REFUSED
+    assert there("contents") == before
+
+    names = "from sync.models import *; from appliances.choices import *; from sync.datasync import brake\n"
+    waiting = there("run", names + "result = [s.fingerprint for s in BrakeStop.waiting(Role.PRIMARY)]")
+    assert len(waiting) == 1
+    there("run", names + f"brake.allow('{waiting[0]}', 'anna')")
+    assert sync(peer).status == SyncStatus.SUCCESS
+    both_hold_the_same_settings(there)
+    assert SupportSession.objects.count() == 5
+    assert not there("run", names + "result = BrakeStop.objects.exists()")
+
+
+@pytest.mark.django_db
+def test_what_waits_is_forgotten_when_the_role_changes() -> None:
+    world.set_up("backup")
+    for subject in BrakeSubject:
+        brake.stop(subject, "ab" * 32, "all 9 accounts")
+    assert {stop.subject for stop in BrakeStop.waiting(Role.BACKUP)} == {BrakeSubject.SETTINGS, BrakeSubject.RECORDS}
+    assert {stop.subject for stop in BrakeStop.waiting(Role.PRIMARY)} == {BrakeSubject.RETENTION, BrakeSubject.RECORDS}
+    act.deliver(BreakRelationship(reason="over"))
+    assert not BrakeStop.objects.exists()
+
+
 @pytest.mark.django_db
 class TestRetention:
     @pytest.fixture(autouse=True)
@@ -180,7 +217,7 @@ class TestRetention:
         for _ in range(2):
             assert not retention.expire()
         assert SupportSession.objects.count() == 30
-        [found] = brake.waiting()
+        [found] = BrakeStop.waiting(Role.PRIMARY)
         assert found.subject == BrakeSubject.RETENTION
         assert "25 of the 30 support sessions" in found.what
         assert StatusEvent.objects.filter(event="brake.stopped").count() == 1
@@ -188,7 +225,7 @@ class TestRetention:
     def test_what_was_agreed_to_is_deleted(self) -> None:
         self.rule(5, timezone.now())
         assert retention.expire().sessions == 25
-        assert not brake.waiting()
+        assert not BrakeStop.waiting(Role.PRIMARY)
 
     def test_a_clock_that_jumps_deletes_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.rule(60, timezone.now())
@@ -196,7 +233,7 @@ class TestRetention:
         monkeypatch.setattr(timezone, "now", lambda: later)
         assert not retention.expire()
         assert SupportSession.objects.count() == 30
-        assert brake.waiting()
+        assert BrakeStop.waiting(Role.PRIMARY)
 
     def test_a_few_go_without_asking(self) -> None:
         self.rule(25, None)

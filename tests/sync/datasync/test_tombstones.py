@@ -11,11 +11,11 @@ import pytest
 from django.utils import timezone
 
 from appliances import blob_sweep, blobs
-from appliances.choices import SyncStatus, SyncTrigger
+from appliances.choices import Role, SyncStatus, SyncTrigger
 from appliances.models import Appliance, Recording, RetentionSettings, SessionEvent, SupportSession, Tombstone
-from sync.datasync import brake, marks, pull, snapshots, tidy, tombstones
+from sync.datasync import brake, marks, pull, retention, snapshots, tidy, tombstones
 from sync.errors import SyncError
-from sync.models import RoleJournal, SealedMark, StatusEvent, SyncRun
+from sync.models import BrakeStop, RoleJournal, SealedMark, StatusEvent, SyncRun
 from tests.fakes import FakePeer
 from tests.sync.datasync import world
 
@@ -120,7 +120,7 @@ def test_many_deletions_take_more_than_one_batch(peer: FakePeer, there: There) -
     assert there("expire", 30).startswith(f"{count} sessions")
     with pytest.raises(SyncError, match=f"all {count} support sessions"):
         sync(peer)
-    brake.allow(brake.waiting()[0].fingerprint, "anna")
+    brake.allow(BrakeStop.waiting(Role.BACKUP)[0].fingerprint, "anna")
     assert sync(peer).status == SyncStatus.SUCCESS
     both_hold(there)
     assert {mark.rows for mark in SealedMark.objects.exclude(dataset=Tombstone._meta.label)} == {0}
@@ -159,7 +159,7 @@ class TestOneAppliance:
         RetentionSettings.objects.create(keep_sessions_days=30)
         RoleJournal.load()
         RoleJournal.objects.update(state=state)
-        assert world.expire(30) == "nothing"
+        assert not retention.expire()
         assert SupportSession.objects.exists()
 
     def test_nothing_is_deleted_while_the_peer_pulls(self) -> None:
