@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from blake3 import blake3
+from django.db import transaction
 from django.utils import timezone
 
 from appliances.choices import BrakeSubject, Severity
@@ -49,17 +50,21 @@ def check(
 
 def stop(subject: BrakeSubject, fingerprint: str, what: str, names: Sequence[str] = ()) -> None:
     """What would delete this waits for somebody; told once for each fingerprint."""
-    if BrakeStop.objects.filter(subject=subject, fingerprint=fingerprint, allowed_at=None).exists():
-        return
     fields: dict[str, object] = {"fingerprint": fingerprint, "what": what[:500], "names": list(names[:NAMED])}
     fields |= {"stopped_at": timezone.now(), "allowed_at": None, "allowed_by": ""}
-    BrakeStop.objects.update_or_create(subject=subject, defaults=fields)
-    history.record(
-        "brake.stopped",
-        f"{BrakeSubject(subject).label} stopped before anything was deleted: it would delete {what}.",
-        severity=Severity.WARNING,
-        evidence={"names": list(names[:NAMED])},
-    )
+    with transaction.atomic():
+        found, is_new = BrakeStop.objects.select_for_update().get_or_create(subject=subject, defaults=fields)
+        if not is_new and found.fingerprint == fingerprint:  # waits already, or was allowed since it was looked at
+            BrakeStop.objects.filter(subject=subject).update(what=fields["what"], names=fields["names"])
+            return
+        if not is_new:
+            BrakeStop.objects.filter(subject=subject).update(**fields)
+        history.record(
+            "brake.stopped",
+            f"{BrakeSubject(subject).label} stopped before anything was deleted: it would delete {what}.",
+            severity=Severity.WARNING,
+            evidence={"names": list(names[:NAMED])},
+        )
 
 
 def fingerprint_of(doomed: Iterable[str]) -> str:
@@ -73,21 +78,22 @@ def allow(fingerprint: str, allowed_by: str) -> BrakeStop:
     Raises:
         SyncRefused: nothing with this fingerprint waits any more.
     """
-    found = BrakeStop.objects.filter(fingerprint=fingerprint, allowed_at=None).first()
-    if found is None:
-        raise SyncRefused(
-            "changed_meanwhile",
-            "What waited has changed meanwhile, so nothing was allowed.",
-            remedy="Look again at what would be deleted now.",
+    with transaction.atomic():
+        asked = BrakeStop.objects.select_for_update().filter(fingerprint=fingerprint, allowed_at=None)
+        found = asked.first()
+        # What stops meanwhile puts another fingerprint on the row: that one is not allowed with it.
+        if found is None or not asked.update(allowed_at=timezone.now(), allowed_by=allowed_by[:200]):
+            raise SyncRefused(
+                "changed_meanwhile",
+                "What waited has changed meanwhile, so nothing was allowed.",
+                remedy="Look again at what would be deleted now.",
+            )
+        history.record(
+            "brake.allowed",
+            f"{allowed_by} allowed {found.get_subject_display().lower()} to delete {found.what}.",
+            severity=Severity.WARNING,
+            evidence={"names": found.names},
         )
-    found.allowed_at, found.allowed_by = timezone.now(), allowed_by[:200]
-    found.save(update_fields=["allowed_at", "allowed_by"])
-    history.record(
-        "brake.allowed",
-        f"{allowed_by} allowed {found.get_subject_display().lower()} to delete {found.what}.",
-        severity=Severity.WARNING,
-        evidence={"names": found.names},
-    )
     return found
 
 

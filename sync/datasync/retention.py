@@ -58,7 +58,8 @@ def _is_braked(rule: RetentionSettings, due: PastTime) -> bool:
         ]
     )
     if what:
-        brake.stop(BrakeSubject.RETENTION, brake.fingerprint_of([what]), what)
+        # What is past its time grows by the hour: an episode is known by the rule, and told once.
+        brake.stop(BrakeSubject.RETENTION, brake.fingerprint_of([f"agreed {rule.agreed_at}"]), what)
     else:
         brake.clear(BrakeSubject.RETENTION)
     return bool(what)

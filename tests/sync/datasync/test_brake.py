@@ -6,6 +6,7 @@ import datetime as dt
 
 import pytest
 from django.contrib.auth.models import Group
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from appliances.choices import BrakeSubject, ChangeKind, ChangeStatus, Role, State, SyncStatus
@@ -202,6 +203,30 @@ def test_what_waits_is_forgotten_when_the_role_changes() -> None:
 
 
 @pytest.mark.django_db
+def test_what_stops_between_look_and_leave_is_not_allowed_and_a_leave_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    brake.stop(BrakeSubject.SETTINGS, "ab" * 32, "all 9 accounts")
+    first = QuerySet.first
+
+    def and_another_stops(found: QuerySet[BrakeStop]) -> BrakeStop | None:
+        row = first(found)
+        monkeypatch.undo()
+        brake.stop(BrakeSubject.SETTINGS, "cd" * 32, "all 99 accounts")
+        return row
+
+    monkeypatch.setattr(QuerySet, "first", and_another_stops)
+    with pytest.raises(SyncRefused, match="changed meanwhile"):
+        brake.allow("ab" * 32, "anna")
+    assert BrakeStop.waiting(Role.BACKUP).count() == 1
+
+    brake.stop(BrakeSubject.SETTINGS, "cd" * 32, "all 99 accounts")
+    brake.allow("cd" * 32, "anna")
+    brake.stop(BrakeSubject.SETTINGS, "cd" * 32, "all 99 accounts")  # a run that looked before that
+    assert BrakeStop.objects.get().allowed_by == "anna"
+
+
+@pytest.mark.django_db
 class TestRetention:
     @pytest.fixture(autouse=True)
     def primary(self) -> None:
@@ -220,6 +245,9 @@ class TestRetention:
         [found] = BrakeStop.waiting(Role.PRIMARY)
         assert found.subject == BrakeSubject.RETENTION
         assert "25 of the 30 support sessions" in found.what
+        world.whole_session("one more", age_days=29)
+        assert not retention.expire()
+        assert "26 of the 31 support sessions" in BrakeStop.objects.get().what
         assert StatusEvent.objects.filter(event="brake.stopped").count() == 1
 
     def test_what_was_agreed_to_is_deleted(self) -> None:
