@@ -382,15 +382,6 @@ def _failed(run: SyncRun, error: SyncError) -> None:
         )
 
 
-def _moved(run: SyncRun) -> str:
-    """What a data-sync has moved, for people: "1 row and 2 files received, 3 rows sent"."""
-    told = []
-    for rows, files, where in ((run.rows_done, run.blobs_done, "received"), (run.rows_sent, run.blobs_sent, "sent")):
-        parts = [f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in ((rows, "row"), (files, "file")) if n]
-        told += [f"{' and '.join(parts)} {where}"] if parts else []
-    return ", ".join(told) or "nothing had changed"
-
-
 def _succeeded(run: SyncRun) -> None:
     before = SyncRun.objects.exclude(pk=run.pk).exclude(status=SyncStatus.RUNNING).first()
     lease.end_surely(run, SyncStatus.SUCCESS)
@@ -400,6 +391,6 @@ def _succeeded(run: SyncRun) -> None:
     if before is None or before.status != SyncStatus.SUCCESS or run.trigger != SyncTrigger.INTERVAL:
         history.record(
             "data_sync_success",
-            f"Data-sync complete: {_moved(run)}.",
+            f"Data-sync complete: {run.moved}.",
             evidence={"run": str(run.pk), **figures},
         )

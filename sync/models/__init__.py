@@ -220,6 +220,18 @@ class SyncRun(models.Model):
     def __str__(self) -> str:
         return f"{self.get_status_display()} {self.started_at:%Y-%m-%d %H:%M:%S}"
 
+    @property
+    def moved(self) -> str:
+        """What it has moved, for people: "1 row and 2 files received, 3 rows sent"."""
+        told = []
+        for rows, files, where in (
+            (self.rows_done, self.blobs_done, "received"),
+            (self.rows_sent, self.blobs_sent, "sent"),
+        ):
+            parts = [f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in ((rows, "row"), (files, "file")) if n]
+            told += [f"{' and '.join(parts)} {where}"] if parts else []
+        return ", ".join(told) or "nothing had changed"
+
     def progress(self, now: dt.datetime) -> RunningSync:
         """How far it is."""
         names = [field.name for field in dataclasses.fields(RunningSync) if hasattr(self, field.name)]
