@@ -44,6 +44,7 @@ def turn(pulse: failover.Pulse) -> list[due.Work]:
     lease.reap()
     relationship = selectors.relationship()
     if relationship is None:
+        pulse.stood_still = 0.0
         serving.renew(None, turn_began=began)
         return []
     if stood_still:

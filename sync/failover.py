@@ -42,12 +42,13 @@ class Pulse:
 
     `portal` watches the own web server; None where there is none to watch. `limit` is the moment (CLOCK_BOOTTIME
     seconds) at which a primary stops serving unless it learns better before; None where nothing speaks against it.
+    `stood_still`: the longest pause, in seconds, of which nothing has followed yet.
     """
 
     def __init__(self, portal: Portal | None = None) -> None:
         self.portal = portal
         self.last: tuple[float, float] | None = None
-        self.tilt_until = 0.0
+        self.tilt_until = self.stood_still = 0.0
         self.limit: float | None = None
         self.unwell_since: float | None = None
         self.attempt: Attempt | None = None
@@ -86,7 +87,7 @@ class Pulse:
         passed = boottime - last[0]
         if not timing.is_pause(times, boottime_passed=passed, monotonic_passed=monotonic - last[1]):
             return 0.0
-        self.tilt_until = boottime + times.tilt
+        self.tilt_until, self.stood_still = boottime + times.tilt, max(passed, self.stood_still)
         if not is_first:  # an appliance that was switched off is no surprise
             log.warning("stood still", extra={"seconds": round(passed, 1)})
         return passed
@@ -112,9 +113,10 @@ def consider(pulse: Pulse, *, stood_still: float) -> None:
     with pulse.turning:  # turns overlap while the peer is silent, and each program from outside is run once
         state, times = journal.read(), probes.times()
         if state.role == Role.PRIMARY:
-            _watch_myself(pulse, state, times, stood_still)
-            return
-        pulse.give_lease_up()
+            _watch_myself(pulse, state, times, max(stood_still, pulse.stood_still))
+        else:
+            pulse.give_lease_up()
+        pulse.stood_still = 0.0
         if state.role == Role.BACKUP:
             _watch_the_primary(pulse, state, times)
 

@@ -125,6 +125,23 @@ def test_a_stop_that_the_database_does_not_take_is_still_due_at_the_next_look(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_pause_counts_until_the_database_has_taken_what_follows_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    serving_since(60.0, answered_boottime=journal.boottime(), tests={"answered": journal.boottime()})
+    pulse = failover.Pulse()
+    pulse.last = (journal.boottime() - 30, time.monotonic() - 30)
+    stood_still = pulse.beat(boottime=journal.boottime(), monotonic=time.monotonic(), times=TIMES)
+    with monkeypatch.context() as patch:
+        patch.setattr(act, "deliver", not_taken)
+        with pytest.raises(OperationalError):
+            failover.consider(pulse, stood_still=stood_still)
+    failover.consider(pulse, stood_still=0)
+    assert journal.read().state == State.P_UNCONFIRMED
+    RoleJournal.objects.update(state=State.P_ACTIVE, since_boottime=journal.boottime())
+    failover.consider(pulse, stood_still=0)
+    assert journal.read().state == State.P_ACTIVE, "it counts once"
+
+
+@pytest.mark.django_db(transaction=True)
 def test_moments_of_an_earlier_run_of_the_machine_do_not_come_true_later() -> None:
     """The clock of the new run passes them while the primary serves: nobody has answered then."""
     serving_since(0.0, answered_boottime=journal.boottime() + 2, tests={"answered": journal.boottime() + 2})
