@@ -23,7 +23,8 @@ class RetentionForm(ModelForm[RetentionSettings]):
         label="Delete what is past its time",
         required=False,
         help_text="Needed for a change that deletes something, and where the retention has stopped because it would "
-        "delete much at once. What was deleted is in no later data-sync and comes back from nowhere.",
+        "delete much at once: it goes on within the hour. What was deleted is in no later data-sync and comes back "
+        "from nowhere.",
     )
 
     class Meta:

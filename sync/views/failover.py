@@ -79,12 +79,19 @@ def allow_deletion(request: HttpRequest) -> HttpResponse:
     """What the brake has stopped may be deleted, exactly that; a data-sync starts."""
     try:
         found = brake.allow(request.POST.get("fingerprint", ""), who(request))
+    except SyncError as error:
+        tell(request, error)
+        return to_page()
+    try:
         tasks.sync_now(who(request))
         messages.success(
             request, f"A data-sync is starting. It may delete {found.what}, and nothing else of that kind."
         )
     except SyncError as error:
-        tell(request, error)
+        messages.warning(
+            request,
+            f"Allowed: the next data-sync may delete {found.what}. None could be started now: {error}",
+        )
     return to_page()
 
 

@@ -65,8 +65,10 @@ def shape(it: Situation, stops: Sequence[BrakeStop]) -> str:
 
 def is_locked(it: Situation) -> bool:
     """Whether data-syncs are refused because they would overwrite newer settings with older ones."""
-    is_refused = it.last_run is not None and it.last_run.code == Refusal.SOURCE_OLDER
-    return it.role == Role.BACKUP and is_refused
+    run = it.last_run
+    if it.role != Role.BACKUP or run is None or run.code != Refusal.SOURCE_OLDER:
+        return False
+    return not StatusEvent.objects.filter(role=Role.PRIMARY, at__gt=run.started_at).exists()  # that was another time
 
 
 @never_cache

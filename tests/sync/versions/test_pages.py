@@ -11,10 +11,11 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from pytest_django import Settings
 
-from appliances.choices import BackupReason, BrakeSubject, State, SyncStatus
+from appliances.choices import BackupReason, BrakeSubject, Role, State, SyncStatus
 from appliances.models import Account, EmailConfiguration, Site
 from sync import journal, role_changes, tasks
 from sync.datasync import backups, brake
+from sync.errors import SyncRefused
 from sync.models import ConfigurationBackup, PeerView, RoleJournal, StatusEvent, SyncRun
 from sync.rules.facts import Head, header_of
 from sync.versions import primary
@@ -255,6 +256,7 @@ def test_what_the_brake_stopped_stands_on_the_page_with_one_button(monkeypatch: 
     assert "It would delete <strong>all 9 accounts</strong>" in page
     assert "<li>anna</li>" in page
     assert "Allow this deletion" not in page
+    assert "differences" not in page
     assert looker.post(f"{PAGE}allow-deletion/", {"fingerprint": "ab" * 32}).status_code == 403
 
     with settings_open():
@@ -269,6 +271,21 @@ def test_what_the_brake_stopped_stands_on_the_page_with_one_button(monkeypatch: 
     assert asked == ["operator"]
     assert "Allow this deletion" not in told
     assert StatusEvent.objects.filter(event="brake.allowed").exists()
+
+
+def test_what_was_allowed_is_told_though_no_data_sync_could_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair.backup()
+    brake.stop(BrakeSubject.SETTINGS, "ab" * 32, "all 9 accounts")
+
+    def fails(_: str) -> None:
+        raise SyncRefused("busy", "The broker does not answer.")
+
+    monkeypatch.setattr(tasks, "sync_now", fails)
+    admin = client("switch_roles")
+    with settings_open():
+        Account.objects.update(is_superuser=True)
+    told = admin.post(f"{PAGE}allow-deletion/", {"fingerprint": "ab" * 32}, follow=True).content.decode()
+    assert "Allowed: the next data-sync may delete all 9 accounts. None could be started now: The broker does" in told
 
 
 def test_a_stopped_retention_leads_to_its_page() -> None:
@@ -287,9 +304,13 @@ def test_a_data_sync_that_would_overwrite_newer_settings_shows_what_it_would_des
     admin = Client()
     admin.force_login(Account.objects.get(username="operator"))
     RoleJournal.objects.update(state=State.B_IDLE, head_term=7)
+    StatusEvent.objects.all().delete()  # of when it was primary, which is long ago
     pair.sync_run(status=SyncStatus.REFUSED, code="source_older", message="Older.")
     page = text(admin, PAGE)
     assert "No data-sync: it would overwrite newer settings" in page
+    later = StatusEvent.objects.create(event="role.1", sentence="Primary.", role=Role.PRIMARY, term=8, severity="info")
+    assert "No data-sync: it would" not in text(admin, PAGE)
+    later.delete()
     assert "See what it would destroy" in page
     page = text(admin, f"{PAGE}differences/")
     assert "A data-sync would overwrite what is marked of" in page
