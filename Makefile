@@ -1,8 +1,6 @@
 # Needs python3 (3.11 to 3.14) with venv and pip; everything else comes into .venv.
 
 PYTHON ?= python3
-# Most of a test of two appliances is waiting, so a few more processes than processors do no harm.
-TEST_PROCESSES ?= 3
 VENV := .venv
 PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -21,11 +19,11 @@ run: $(VENV)/.installed-run ## Start two appliances on this machine, paired and 
 test: $(VENV)/.installed-dev ## Run everything: lint, types, import contracts, all tests with two real appliances
 	@sh deploy/install-test-packages.sh
 	@$(MAKE) --no-print-directory lint
-	@$(PY) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest
 
 check: $(VENV)/.installed-dev ## Run what takes less than three minutes: as test, without the slow ones
 	@$(MAKE) --no-print-directory lint
-	@$(PY) -m pytest -m "not e2e and not slow"
+	@$(PY) -m pytest -m "not e2e and not slow" --numprocesses auto --dist loadfile
 
 bench: $(VENV)/.installed-dev ## Measure how long a planned swap of roles is felt
 	@$(PY) deploy/bench/switch.py
