@@ -8,12 +8,14 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from appliances import blobs, selectors
+from appliances import blobs, durable, selectors
 from appliances.choices import FileProblem, RepairState, Severity
 from sync import history, journal
 from sync.datasync import blob_frames
@@ -53,13 +55,21 @@ def note(blob_id: str, problem: FileProblem, why: str = "") -> None:
 
 
 def mend() -> int:
-    """Fetch from the peer what is damaged or missing here, as far as it is time to; how many files were mended."""
+    """Fetch from the peer what is damaged or missing here, as far as it is time to; how many files were mended.
+
+    None while another thread or process is at it: a repair may take longer than the time to the next one.
+    """
+    with durable.alone(Path(settings.DATA_DIR) / "repair.lock") as is_alone:
+        return _mend() if is_alone else 0
+
+
+def _mend() -> int:
     due = Q(tried_at=None) | Q(tried_at__lt=timezone.now() - TRY_AGAIN) | Q(tried_at__gt=timezone.now())
     open_rows = DamagedFile.objects.filter(due, ended_at=None).order_by("found_at")
     rows = [row for row in open_rows[:AT_ONCE] if not _is_settled(row)]
     if not rows:
         return 0
-    DamagedFile.objects.filter(pk__in=[row.pk for row in rows]).update(tried_at=timezone.now())
+    _tried(rows)
     if selectors.relationship() is None:
         for row in rows:
             _lost(row, "There is no peer to fetch it from.")
@@ -87,6 +97,7 @@ def fetch(client: PeerClient, rows: Sequence[DamagedFile]) -> int:
         reader = BlobReader(frames)
         for row in rows:
             mended += _take(reader, row)
+            _tried([row])  # the pause begins when its turn is over, however long that took
         reader.finish()
         if frames.peek() is not None:
             raise PeerMisbehaved("the peer sent more files than were asked for")
@@ -124,6 +135,10 @@ def _take(reader: BlobReader, row: DamagedFile) -> bool:
         evidence={"blob": row.blob_id},
     )
     return True
+
+
+def _tried(rows: Sequence[DamagedFile]) -> None:
+    DamagedFile.objects.filter(pk__in=[row.pk for row in rows]).update(tried_at=timezone.now())
 
 
 def _is_settled(row: DamagedFile) -> bool:

@@ -8,14 +8,13 @@ new files first, then the one that was read longest ago; after a restart it goes
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import heapq
 import math
 import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from itertools import islice
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from django.db.models import Count
 from django.db.models.functions import Substr
 from django.utils import timezone
 
-from appliances import blobs
+from appliances import blobs, durable
 from appliances.choices import FileProblem
 from sync.datasync import pull, repair
 from sync.datasync.registry import DATASETS
@@ -230,16 +229,6 @@ def _referenced(part: str, after: str) -> Iterator[str]:
         last = blob_id
 
 
-@contextmanager
-def _alone() -> Iterator[bool]:
+def _alone() -> AbstractContextManager[bool]:
     """Whether no other process or thread of this appliance reads."""
-    file = os.open(Path(settings.DATA_DIR) / "scrub.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-    finally:
-        os.close(file)
+    return durable.alone(Path(settings.DATA_DIR) / "scrub.lock")

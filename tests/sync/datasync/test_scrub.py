@@ -248,3 +248,24 @@ def test_a_file_that_the_asked_one_lacks_is_noted_there(there: There, mends: Cal
     mends()
     noted = "from sync.models import DamagedFile; result = list(DamagedFile.objects.values_list('blob_id', flat=True))"
     assert there("run", noted) == [blob_id]
+
+
+@pytest.mark.django_db
+def test_only_one_repairs_at_a_time_and_the_pause_begins_after_each_file(
+    mends: Callable[[], int], there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there("recording", "a.txt", b"content")
+    blob_id = world.recording("a.txt", b"content")
+    blobs.path(blob_id).unlink()
+    repair.note(blob_id, FileProblem.MISSING)
+    take, beside = repair._take, []
+
+    def long(*arguments: Any) -> bool:
+        DamagedFile.objects.update(tried_at=None)  # as if it were time again while the first is still at it
+        beside.append(repair.mend())
+        return take(*arguments)
+
+    monkeypatch.setattr(repair, "_take", long)
+    assert mends() == 1
+    assert beside == [0]
+    assert DamagedFile.objects.get().tried_at is not None
