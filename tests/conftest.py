@@ -27,6 +27,20 @@ def own_folders(settings: Settings, tmp_path: Path) -> None:
     settings.HEALTH_FILE = tmp_path / "health.json"
 
 
+_empty: Any = vars(TransactionTestCase)["_fixture_teardown"]
+
+
+def _empty_whatever_the_role(case: TransactionTestCase) -> None:
+    """The tables are emptied after a test that committed; those of the settings only where nobody has a role."""
+    from sync.models import RoleJournal
+
+    RoleJournal.objects.all().delete()
+    _empty(case)
+
+
+setattr(TransactionTestCase, "_fixture_teardown", _empty_whatever_the_role)  # noqa: B010
+
+
 def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if REQUIRE_ALL and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
