@@ -55,9 +55,10 @@ def begin(message: PullBegin) -> Manifest:
     if message.guid != pair.peer_guid:
         raise refused(Refusal.OTHER_PAIR)
     _serving(message.op_id)
-    marks.heed(message.marks)
     snapshots.remove_pulled()
-    marks.seal_all(SEAL_SECONDS)
+    if not message.root:  # the root alone does not tell how far the peer has seen the rows of this appliance
+        marks.heed(message.marks)
+        marks.seal_all(SEAL_SECONDS)
     is_all = marks.are_all_sealed()
     snapshot_id = snapshots.new_id()
     wrap = for_snapshot(snapshot_id)

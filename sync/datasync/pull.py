@@ -137,8 +137,10 @@ class _Pull:
     def _round(self) -> bool:
         """Whether the primary has more; nobody waits for one that has numbered nothing."""
         self._progress.stage(SyncStage.MANIFEST)
-        marks.seal_all()
         manifest, mine = self._begin()
+        marks.heed(manifest.marks)  # the first thing: only then it is known which numbers are taken
+        if marks.seal_all() and not manifest.snapshot_id:
+            manifest, mine = self._begin()
         crash.point("pull manifest")
         failure: Exception | None = None
         try:
@@ -194,7 +196,6 @@ class _Pull:
             _tell_clocks(self._run.reflects_at)
 
     def _transfer(self, manifest: Manifest, mine: list[TableDigest]) -> None:
-        marks.heed(manifest.marks)
         wrap = for_snapshot(manifest.snapshot_id)
         manifest = self._tombstones(manifest, wrap)
         plan = self._of_days(manifest, diff.plan(mine, manifest.settings, marks.held(), manifest.marks))
