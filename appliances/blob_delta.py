@@ -153,9 +153,12 @@ def _pair(span: _Span) -> bytes:
 
 
 def _joined(found: Iterator[Part]) -> Iterator[Part]:
-    """Neighbours as one, none longer than a step."""
+    """Neighbours as one, none longer than a step; that the search goes on is said at once."""
     waiting: Part | None = None
     for part in found:
+        if not part.length:
+            yield part
+            continue
         if (
             waiting is not None
             and waiting.is_copy == part.is_copy

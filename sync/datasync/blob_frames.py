@@ -25,6 +25,8 @@ from sync.errors import PeerMisbehaved
 SMALL_BYTES = 128 * 1024  # a larger blob has frames of its own
 LACKING = 0xFFFFFFFF
 LENGTH_BYTES = 4
+# A sender that looks through a whole file says so once a step: at its head, at its tail, and in between.
+MOST_SIGNS = 3 * blobs.MAX_BLOB_BYTES // blob_delta.STEP_BYTES
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,10 @@ def of_blobs(wanted: Iterable[str], helps: Helps = NO_HELPS, *, may_lack: bool =
 
 @dataclass(frozen=True)
 class Incoming:
-    """A larger blob that comes: its size, where it begins, and its pieces from there. Read them all."""
+    """A larger blob that comes: its size, where it begins, and its pieces from there. Read them all.
+
+    A piece without bytes is a sign of life of a sender that is still looking what to send.
+    """
 
     size: int
     start: int
@@ -114,6 +119,7 @@ class BlobReader:
         return Incoming(size, start, self._pieces(said, size - start))
 
     def _pieces(self, said: dict[str, object], left: int) -> Iterator[memoryview]:
+        signs = 0  # one after the other
         while left:
             header, piece = self._reader.take()
             if "copy" in header:
@@ -121,11 +127,15 @@ class BlobReader:
                 if header != said or piece:
                     raise PeerMisbehaved("a file of the data-sync was cut off")
                 left -= length
-                yield from self._copied(str(said["blob"]), at, length)
+                signs = 0 if length else signs + 1
+                if signs > MOST_SIGNS:
+                    raise PeerMisbehaved("the peer says for ever that a file of the data-sync is still to come")
+                yield from self._copied(str(said["blob"]), at, length) if length else (memoryview(b""),)
                 continue
             if header != said or not 0 < len(piece) <= left:
                 raise PeerMisbehaved("a file of the data-sync was cut off")
             left -= len(piece)
+            signs = 0
             yield piece
 
     def _copied(self, blob_id: str, at: int, length: int) -> Iterator[memoryview]:
@@ -167,7 +177,7 @@ def _copy_of(said: object, left: int) -> tuple[int, int]:
     if not isinstance(said, list) or [type(number) for number in said] != [int, int]:
         raise PeerMisbehaved("a file of the data-sync does not say what it is made of")
     at, length = said
-    if at < 0 or not 0 <= length <= left:
+    if not 0 <= at <= blobs.MAX_BLOB_BYTES or not 0 <= length <= left:
         raise PeerMisbehaved("a file of the data-sync does not say what it is made of")
     return at, length
 
@@ -194,6 +204,8 @@ def _parts(file: BinaryIO, base: str, start: int, size: int) -> Iterator[Part]:
         for part in blob_delta.parts(earlier.fileno(), file.fileno()):
             skipped = min(start, part.length)
             start -= skipped
+            if skipped >= blob_delta.STEP_BYTES:  # looked at for nothing, and the receiver waits
+                yield Part(is_copy=True, at=0, length=0)
             if not part.length or skipped < part.length:
                 yield Part(part.is_copy, part.at + skipped, part.length - skipped)
 

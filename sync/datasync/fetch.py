@@ -13,6 +13,7 @@ from django.db.models import Q
 
 from appliances import blob_partials, blobs
 from appliances.blob_partials import Partial
+from appliances.choices import SyncStage, SyncStatus
 from sync.datasync.apply import staged_lines
 from sync.datasync.blobs_in import Resumed, store_blobs
 from sync.datasync.frames import FrameReader
@@ -22,7 +23,8 @@ from sync.datasync.refusals import refused
 from sync.datasync.registry import SETTINGS, Dataset
 from sync.datasync.rows import RowCodec
 from sync.datasync.wrapping import NO_SECRETS
-from sync.errors import PeerMisbehaved, SyncRefused
+from sync.errors import PeerMisbehaved, PeerSilent, SyncRefused
+from sync.models import SyncRun
 from sync.peer.client import PeerClient
 from sync.peer.sync_messages import PullBlobs
 from sync.rules.snapshot import Refusal
@@ -39,11 +41,18 @@ def fetch(client: PeerClient, snapshot_id: str, absent: dict[str, int], received
     Raises:
         SyncRefused: one is missing on the primary, or damaged twice.
     """
-    bases = earlier_versions(received, {blob_id for blob_id, size in absent.items() if size >= DIFFED_BYTES})
+    large = {blob_id for blob_id, size in absent.items() if size >= DIFFED_BYTES}
+    bases = {} if _fell_silent() else earlier_versions(received, large)
     damaged = _fetch(client, snapshot_id, absent, bases, progress)
     again = dict.fromkeys(damaged, 0)  # from their beginning, and without the help of other files
     if damaged and (still := _fetch(client, snapshot_id, again, {}, progress)):
         raise refused(Refusal.BLOB_CORRUPT, f"{still[0]}.")
+
+
+def _fell_silent() -> bool:
+    """Whether the primary fell silent over the files of the last attempt: it may be slow to compare them."""
+    last = SyncRun.objects.exclude(status=SyncStatus.RUNNING).first()
+    return last is not None and (last.stage, last.code) == (SyncStage.BLOBS, PeerSilent.code)
 
 
 def room_for(absent: dict[str, int]) -> int:

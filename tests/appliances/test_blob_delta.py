@@ -90,3 +90,13 @@ def test_whatever_changed_the_parts_make_it_up(
 ):
     start, stop = sorted((one, other))
     parts(tmp_path_factory.mktemp("delta"), BASE[:MIB], BASE[:start] + chance.randbytes(count) + BASE[stop:MIB])
+
+
+def test_whoever_waits_hears_of_each_step_through_a_large_old_middle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blob_delta, "STEP_BYTES", MIB)
+    found = parts(tmp_path, BASE, NOISE.randbytes(MIB))
+    signs = [part for part in found if not part.length]
+    assert len(signs) >= 4
+    assert found[: len(signs)] == signs

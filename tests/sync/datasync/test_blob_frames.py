@@ -10,7 +10,7 @@ import pytest
 
 from appliances import blobs
 from sync.datasync import blob_frames
-from sync.datasync.blob_frames import SMALL_BYTES, BlobReader
+from sync.datasync.blob_frames import SMALL_BYTES, BlobReader, Helps, Incoming
 from sync.datasync.blobs_in import store_blobs
 from sync.datasync.frames import FRAME_BYTES, FrameReader
 from sync.errors import PeerMisbehaved
@@ -79,6 +79,7 @@ def test_what_the_sender_lacks_is_said_where_it_may_be_and_named_where_not():
         ({"blob": "0" * 64, "size": 3, "from": 0, "copy": [0, 4]}, b""),
         ({"blob": "0" * 64, "size": 3, "from": 0, "copy": [-1, 3]}, b""),
         ({"blob": "0" * 64, "size": 3, "from": 0, "copy": "all"}, b""),
+        ({"blob": "0" * 64, "size": 3, "from": 0, "copy": [2**63, 3]}, b""),
         ({"blob": "1" * 64, "size": 1, "from": 0}, b"x"),
         ({"dataset": "appliances.Account"}, b"x"),
     ],
@@ -104,3 +105,21 @@ def test_one_that_changed_on_the_way_is_told_and_the_others_are_kept():
     frames[0] = frames[0][:place] + b"X" + frames[0][place + 1 :]
     assert store_blobs(FrameReader(frames), list(held)) == [second]
     assert [blobs.has(blob_id) for blob_id in (first, second, third)] == [True, False, True]
+
+
+def test_signs_of_life_are_told_on_and_do_not_go_on_for_ever(monkeypatch: pytest.MonkeyPatch):
+    [earlier] = stored([SMALL_BYTES])
+    said = {"blob": "0" * 64, "size": 3, "from": 0}
+    sign = json.dumps({**said, "copy": [0, 0]}).encode() + b"\n"
+    end = json.dumps({**said, "copy": [5, 3]}).encode() + b"\n"
+
+    def pieces(frames: list[bytes]) -> list[int]:
+        content = BlobReader(FrameReader(frames), Helps(bases={"0" * 64: earlier})).take("0" * 64)
+        assert isinstance(content, Incoming)
+        return [len(piece) for piece in content.pieces]
+
+    assert pieces([sign, sign, end]) == [0, 0, 3]
+    monkeypatch.setattr(blob_frames, "MOST_SIGNS", 3)
+    assert pieces([sign, sign, sign, end]) == [0, 0, 0, 3]
+    with pytest.raises(PeerMisbehaved, match="for ever"):
+        pieces([sign, sign, sign, sign, end])

@@ -30,7 +30,7 @@ from appliances.models import (
 from sync import journal
 from sync.datasync import pull
 from sync.datasync.registry import NODE_LOCAL
-from sync.errors import SyncError
+from sync.errors import PeerSilent, SyncError
 from sync.models import StatusEvent, SyncRun
 from sync.rules.facts import Head
 from tests.fakes import FakePeer
@@ -480,3 +480,26 @@ def test_a_changed_file_comes_whole_where_its_earlier_version_is_damaged_here(pe
     sync(peer)
     assert FileStoreFile.objects.get().size_bytes == 3 * MIB + 4
     blobs.verify(FileStoreFile.objects.get().blob_id)
+
+
+def test_after_a_primary_fell_silent_over_a_changed_file_it_is_asked_for_without_its_earlier_version(
+    peer: FakePeer, there: There
+) -> None:
+    content = random.Random(5).randbytes(2 * MIB)
+    there("store_file", "a", content)
+    sync(peer)
+    there("replace_file", "a", content + b"more", False)
+    came: list[int] = []
+
+    def silent(path: str, frame: bytes) -> bytes:
+        if path == "pull-blobs":
+            raise PeerSilent("nothing came")
+        return frame
+
+    peer.change = silent
+    with pytest.raises(PeerSilent):
+        sync(peer)
+    peer.change = lambda path, frame: came.append(len(frame)) or frame  # type: ignore[func-returns-value]
+    sync(peer)
+    assert sum(came) > 2 * MIB
+    both_hold_the_same(there)
