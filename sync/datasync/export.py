@@ -55,6 +55,8 @@ def begin(message: PullBegin) -> Manifest:
     if message.guid != pair.peer_guid:
         raise refused(Refusal.OTHER_PAIR)
     _serving(message.op_id)
+    if not all(map(marks.is_well_formed, message.marks)):
+        raise PeerMisbehaved("the marks of the backup are not well-formed")
     snapshots.remove_pulled()
     if not message.root:  # the root alone does not tell how far the peer has seen the rows of this appliance
         marks.heed(message.marks)
@@ -144,6 +146,7 @@ def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone
     wanted, listed = frames.push_of(*reader.take())
     if wanted.dataset not in {dataset.label for dataset in APPEND_ONLY}:
         raise PeerMisbehaved("rows were sent that are not append-only")
+    served.check_push(message.snapshot_id, wanted, _pair().peer_guid)
     there = Refusal.NO_SPACE_THERE
     check_space(sum(listed.values()), len(listed), refusal=there)
     damaged = store_blobs(reader, list(listed), refusal=there)

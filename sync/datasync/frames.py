@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliances import blobs
+from sync.datasync.marks import is_place
 from sync.datasync.rows import MAX_ROW_BYTES
 from sync.errors import PeerMisbehaved
 from sync.rules.diff import Wanted
@@ -51,7 +52,7 @@ def split(frame: bytes | bytearray) -> tuple[dict[str, Any], memoryview]:
     end = frame.find(b"\n", 0, MAX_HEADER_BYTES)
     try:
         header = json.loads(frame[:end]) if end > 0 else None
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
         raise PeerMisbehaved("a frame of the data-sync has no header")
@@ -120,10 +121,12 @@ def push_of(header: dict[str, Any], body: memoryview) -> tuple[Wanted, dict[str,
     try:
         listed = json.loads(bytes(body))
         wanted = Wanted(**header["push"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise PeerMisbehaved("a push of the data-sync does not say what it carries") from error
     types = [type(value) for value in dataclasses.astuple(wanted)]
     if types != [str, str, int, int, int, type(None), type(None)] or not isinstance(listed, dict):
+        raise PeerMisbehaved("a push of the data-sync does not say what it carries")
+    if not 0 <= wanted.after <= wanted.upto or not is_place(wanted.origin, wanted.incarnation, wanted.upto):
         raise PeerMisbehaved("a push of the data-sync does not say what it carries")
     if not all(blobs.is_blob_id(blob_id) and type(size) is int and size >= 0 for blob_id, size in listed.items()):
         raise PeerMisbehaved("a push of the data-sync does not say what it carries")

@@ -7,6 +7,7 @@ commit cannot hide behind a higher number, and adds their hashes to the mark. On
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,21 @@ from sync.models import SealedDay, SealedMark
 from sync.rules.diff import DayDigest, Mark, Wanted, next_incarnation
 
 BATCH_ROWS = 1000  # rows a transaction, so that the write lock is held for well under half a second
+MAX_SEQ, MAX_INCARNATION = (1 << 63) - 2, (1 << 31) - 1  # of the columns, with room for the next one
+_GUID = re.compile(r"[0-9a-f]{32}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 PAGE_ROWS = 5000  # rows read at a time
+
+
+def is_well_formed(mark: Mark) -> bool:
+    """Whether a mark that the peer sent is one that could be kept here."""
+    is_known = mark.dataset in {dataset.label for dataset in APPEND_ONLY} and bool(_DIGEST.fullmatch(mark.digest))
+    return is_known and is_place(mark.origin, mark.incarnation, mark.seq) and 0 <= mark.rows <= MAX_SEQ
+
+
+def is_place(origin: str, incarnation: int, seq: int) -> bool:
+    """Whether a row could have this origin, incarnation and number; another incarnation may still follow."""
+    return bool(_GUID.fullmatch(origin)) and 0 < incarnation < MAX_INCARNATION and 0 < seq <= MAX_SEQ
 
 
 class MarkBook:

@@ -22,7 +22,7 @@ from sync.datasync.folders.pull import pull_folders
 from sync.datasync.lease import LeaseLost, Progress
 from sync.datasync.receive import Received, RowReceiver, Staging
 from sync.datasync.refusals import refused
-from sync.datasync.registry import APPEND_ONLY, SETTINGS, TOMBSTONE
+from sync.datasync.registry import SETTINGS, TOMBSTONE
 from sync.datasync.send import send
 from sync.datasync.wrapping import SecretWrap, for_snapshot
 from sync.errors import PeerMisbehaved, SyncError
@@ -40,11 +40,11 @@ from sync.rules.snapshot import Refusal, may_apply
 ANSWER_SECONDS = 60.0  # the primary digests its settings and writes a snapshot before it answers
 SWAP_WAIT_SECONDS = 30.0  # an ordinary data-sync notices within a moment that a swap has begun, and ends
 CLOCK_WARNING = dt.timedelta(hours=24)
+LATEST_CLOCK = dt.datetime(9999, 1, 1, tzinfo=dt.UTC).timestamp()
 REPORTED = ServedSync.FIGURES
 RECEIVING = frozenset({SyncStage.ROWS, SyncStage.BLOBS})
 SMALL_BYTES = 4 << 20  # rows that a nearly full disk still takes: settings, and what the log of some hours adds
 _GUID = re.compile(r"[0-9a-f]{32}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 log = logging.getLogger(__name__)
 
@@ -322,11 +322,8 @@ def check_manifest(manifest: Manifest) -> None:
     for refusal, (there, here) in ours.items():
         if there != here:
             raise refused(refusal, f"Primary: {there[:80]}; backup: {here[:80]}.")
-    labels = {dataset.label for dataset in APPEND_ONLY}
     well_formed = [table.dataset for table in manifest.settings] == [dataset.label for dataset in SETTINGS]
-    for mark in manifest.marks:
-        well_formed &= mark.dataset in labels and bool(_GUID.fullmatch(mark.origin) and _DIGEST.fullmatch(mark.digest))
-        well_formed &= mark.seq > 0 and mark.incarnation > 0
+    well_formed &= all(map(marks.is_well_formed, manifest.marks)) and 0 <= manifest.clock < LATEST_CLOCK
     if not well_formed or (manifest.snapshot_id and not _GUID.fullmatch(manifest.snapshot_id)):
         raise PeerMisbehaved("the manifest of the data-sync is not well-formed")
 

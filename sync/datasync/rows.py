@@ -290,5 +290,7 @@ def _text(value: bytes) -> str:
     return base64.b64encode(value).decode("ascii")
 
 
-def _bytes(value: str) -> bytes:
+def _bytes(value: Any) -> bytes:
+    if type(value) is not str:
+        raise ValueError(f"{type(value).__name__} where bytes belong")
     return base64.b64decode(value.encode("ascii"), validate=True)

@@ -17,7 +17,7 @@ from sync.errors import PeerMisbehaved
 from sync.models import ServedSync
 from sync.peer.messages import Message, read
 from sync.peer.sync_messages import Manifest, PullBegin, PullEnd
-from sync.rules.diff import Mark, TableDigest, root
+from sync.rules.diff import Mark, TableDigest, Wanted, root
 from sync.rules.facts import Head
 from sync.rules.snapshot import Refusal
 
@@ -31,6 +31,7 @@ class Told(Message):
     head: Head
     settings: list[TableDigest]
     marks: list[Mark]
+    announced: list[Mark]  # what the backup had said of what it holds
 
     @property
     def root(self) -> str:
@@ -41,7 +42,7 @@ class Told(Message):
 def begun(message: PullBegin, manifest: Manifest) -> None:
     """The backup was told what there is; where all was equal, that was the whole data-sync."""
     give_up()
-    told = Told(manifest.head, manifest.settings, manifest.marks)
+    told = Told(manifest.head, manifest.settings, manifest.marks, message.marks)
     is_over = not manifest.snapshot_id
     trigger = message.trigger if message.trigger in SyncTrigger.values else SyncTrigger.INTERVAL.value
     fields = {
@@ -62,6 +63,17 @@ def give_up() -> None:
     )
 
 
+def check_push(snapshot_id: str, wanted: Wanted, peer_guid: str) -> None:
+    """Raises PeerMisbehaved if a push reaches further than the backup can: only of its own rows it has new ones."""
+    row = _row(snapshot_id)
+    if row.status != SyncStatus.RUNNING:
+        raise refused(Refusal.SNAPSHOT_GONE)
+    told = read(Told, row.told)
+    known = [mark.seq for mark in (*told.announced, *told.marks) if mark.key == wanted.key]
+    if wanted.origin != peer_guid and wanted.upto > max(known, default=0):
+        raise PeerMisbehaved("a push of the data-sync reaches further than what the backup holds")
+
+
 def pushed(snapshot_id: str, marks: list[Mark]) -> None:
     """The backup was told these marks after a push."""
     row = _row(snapshot_id)
@@ -70,13 +82,16 @@ def pushed(snapshot_id: str, marks: list[Mark]) -> None:
 
 
 def ended(message: PullEnd) -> None:
-    """The data-sync stands in the history as the backup reports it. Nothing if that was told before.
+    """The data-sync stands in the history as the backup reports it. Told again, the answer is the same.
 
     Raises:
         SyncRefused: it calls it complete, and does not hold what it was told.
     """
     row = _row(message.snapshot_id)
     if row.status != SyncStatus.RUNNING:
+        if message.complete and (row.status, row.root) != (SyncStatus.SUCCESS, message.root):
+            differs = row.code == Refusal.ROOT_DIFFERS.value
+            raise refused(Refusal.ROOT_DIFFERS if differs else Refusal.SNAPSHOT_GONE)
         return
     report = message.report
     differs = message.complete and read(Told, row.told).root != message.root
