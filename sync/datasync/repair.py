@@ -22,6 +22,8 @@ from sync.datasync import blob_frames
 from sync.datasync.blob_frames import BlobReader
 from sync.datasync.frames import FrameReader
 from sync.datasync.pull import bandwidth_limit
+from sync.datasync.receive import check_space
+from sync.datasync.refusals import refused
 from sync.datasync.registry import DATASETS
 from sync.errors import PeerMisbehaved, SyncError
 from sync.models import DamagedFile
@@ -29,6 +31,7 @@ from sync.peer.client import PeerClient
 from sync.peer.pace import Pace
 from sync.peer.sync_messages import PullFiles
 from sync.rules.facts import header_of
+from sync.rules.snapshot import Refusal
 
 TRY_AGAIN = dt.timedelta(minutes=5)
 AT_ONCE = 100  # files of one question
@@ -119,6 +122,7 @@ def _take(reader: BlobReader, row: DamagedFile) -> bool:
     if content is None:
         return _lost(row, "The peer does not have it either.")
     pieces = iter([content]) if isinstance(content, memoryview) else content.pieces
+    _check_room(len(content) if isinstance(content, memoryview) else content.size)
     try:
         blobs.store_verified(row.blob_id, pieces)
     except blobs.BlobCorrupt:
@@ -135,6 +139,13 @@ def _take(reader: BlobReader, row: DamagedFile) -> bool:
         evidence={"blob": row.blob_id},
     )
     return True
+
+
+def _check_room(size: int) -> None:
+    """Raises SyncRefused, which ends the stream: nothing of a file comes that has no room here."""
+    if size > blobs.MAX_BLOB_BYTES:
+        raise refused(Refusal.BLOB_TOO_LARGE, f"{size} bytes, at most {blobs.MAX_BLOB_BYTES}.")
+    check_space(size, 1)
 
 
 def _tried(rows: Sequence[DamagedFile]) -> None:

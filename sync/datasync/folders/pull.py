@@ -128,7 +128,7 @@ class _FolderPull:
             crash.point("folder looked")
             if theirs.root == mine.root:
                 return self._equal(manifest, mine)
-            writer = Writer(root, manifest, is_union=self._is_union, report=self._report, check=self._progress.save)
+            writer = Writer(root, manifest, is_union=self._is_union, report=self._report, progress=self._progress)
             stack.callback(writer.close)
             return self._differing(root, manifest, theirs, mine, writer)
 

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from blake3 import blake3
@@ -22,6 +22,7 @@ from sync import crash
 from sync.datasync.folders.report import Report
 from sync.datasync.folders.store import Manifest, Seen
 from sync.datasync.folders.walk import DIGEST_BYTES, KEPT_MODE, directory_digest, fingerprint, mode_of
+from sync.datasync.lease import Progress
 from sync.rules.folders import Entry, conflict_name, join
 
 BATCH_FILES = 8000
@@ -56,19 +57,16 @@ class Done:
 
 
 class Writer:
-    """Changes one folder, which `root` is open on. `check` is called before names change; it raises to end it all."""
+    """Changes one folder, which `root` is open on. `progress` is asked before names change; it raises to end it all."""
 
-    def __init__(
-        self, root: int, manifest: Manifest, *, is_union: bool, report: Report, check: Callable[[], None]
-    ) -> None:
+    def __init__(self, root: int, manifest: Manifest, *, is_union: bool, report: Report, progress: Progress) -> None:
         self._root = root
         self._manifest = manifest
         self._is_union = is_union
         self._report = report
-        self._check = check
+        self._progress = progress
         self._staged: dict[str, list[_Staged]] = {}  # by directory
-        self._waiting = self._waiting_bytes = 0
-        self._count = 0
+        self._waiting = self._waiting_bytes = self._count = 0
         self.both: set[str] = set()
         self.done = Done()
         self._staging = self._make_staging()
@@ -155,7 +153,7 @@ class Writer:
                 (ready if everything or staged.is_proved else left).setdefault(path, []).append(staged)
         if not ready:
             return
-        self._check()
+        self._progress.save()
         self._sync()
         crash.point("folder staged")
         for path, files in ready.items():
@@ -258,6 +256,7 @@ class Writer:
         with beneath.directory(self._root, path) as opened:
             held = {seen.entry.name: seen for seen in self._manifest.files(path)}
             for entry in entries:
+                self._progress.tick()
                 try:
                     file = beneath.open_file(opened, entry.name)
                     try:
@@ -278,12 +277,13 @@ class Writer:
 
     def delete(self, work: Mapping[str, Iterable[Entry]], directories: Iterable[str]) -> None:
         """These files, by directory, are deleted, and then these directories where nothing is left in them."""
-        self._check()
+        self._progress.save()
         crash.point("folder deleting")
         for path, entries in work.items():
             with contextlib.suppress(FileNotFoundError), beneath.directory(self._root, path) as opened:
                 held = {seen.entry.name: seen for seen in self._manifest.files(path)}
                 for entry in entries:
+                    self._progress.tick()
                     if self._delete(opened, path, held[entry.name]):
                         del held[entry.name]
                 self._remember(path, opened, held)
@@ -315,6 +315,7 @@ class Writer:
     def set_modes(self, modes: Mapping[str, int]) -> None:
         """These directories are there, with the permissions of the primary's; their special bits stay."""
         for path in sorted(modes, key=len, reverse=True):
+            self._progress.tick()
             try:
                 opened = self.make_directory(path)
                 try:

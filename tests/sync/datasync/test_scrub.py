@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from appliances import blobs
+from appliances import blobs, disk
 from appliances.choices import FileProblem, RateUnit, RepairState
 from appliances.models import BackupSettings, FileStoreFile, Recording
 from sync import journal, verified
@@ -269,3 +270,27 @@ def test_only_one_repairs_at_a_time_and_the_pause_begins_after_each_file(
     assert mends() == 1
     assert beside == [0]
     assert DamagedFile.objects.get().tried_at is not None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("size", [100, 300_000], ids=["small", "large"])
+def test_nothing_of_a_file_is_stored_for_which_there_is_no_room(
+    mends: Callable[[], int], there: There, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    content = os.urandom(size)
+    there("recording", "a.txt", content)
+    blob_id = world.recording("a.txt", content)
+    blobs.path(blob_id).unlink()
+    repair.note(blob_id, FileProblem.MISSING)
+    room = disk.room()
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "room", lambda: dataclasses.replace(room, free_bytes=room.reserve_bytes + size // 2))
+        assert mends() == 0
+    row = DamagedFile.objects.get()
+    assert (row.state, blobs.has(blob_id)) == (RepairState.WAITING, False)
+    assert "room" in row.detail or "space" in row.detail or "free" in row.detail
+    with monkeypatch.context() as patch:
+        patch.setattr(blobs, "MAX_BLOB_BYTES", size - 1)
+        assert mends() == 0
+    assert str(size) in DamagedFile.objects.get().detail
+    assert mends() == 1

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+import pytest
 from pytest_django import Settings
 
-from appliances.choices import FolderState
+from appliances.choices import FolderState, SyncStatus, SyncTrigger
+from sync.datasync import lease, pull
+from sync.datasync.folders.write import Writer
+from sync.errors import SyncError
+from sync.models import SyncRun
 from tests.sync.datasync.folders.conftest import Both, files, write
 
 
@@ -255,3 +261,21 @@ def test_a_folder_that_fails_takes_nothing_of_the_data_sync_back(both: Both) -> 
     from appliances.models import Account
 
     assert Account.objects.filter(username="anna").exists()
+
+
+def test_a_backup_that_lost_its_lease_deletes_no_further_file(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(both.source, **{f"f{number}_txt": f"{number}" for number in range(20)})
+    both.sync()
+    for number in range(3):
+        (both.source / f"f{number}.txt").unlink()
+    delete = Writer._delete
+
+    def then_lost(*arguments: Any) -> bool:
+        SyncRun.objects.filter(status=SyncStatus.RUNNING).update(status=SyncStatus.FAILED)
+        return delete(*arguments)
+
+    monkeypatch.setattr(lease, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(Writer, "_delete", then_lost)
+    with pytest.raises(SyncError):
+        pull.pull_data(SyncTrigger.SYNC_NOW, client=both.peer)  # type: ignore[arg-type]
+    assert len(both.here()) == 19
