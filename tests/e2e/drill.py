@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+from appliances.host.runtime import runtime_folder
 from sync import crash
 from sync.serving import FILE_NAME
 from tests.e2e.compare import differences
@@ -119,7 +120,7 @@ def serves(appliance: LiveAppliance) -> bool:
 def _is_held(appliance: LiveAppliance) -> bool:
     """Whether the word of its keeper has run out, so that nobody is let in whatever its journal says."""
     try:
-        until = json.loads((appliance.data_dir / FILE_NAME).read_text())["until"]
+        until = json.loads((runtime_folder(appliance.data_dir) / FILE_NAME).read_text())["until"]
     except FileNotFoundError:
         return False
     return until is not None and time.clock_gettime(time.CLOCK_BOOTTIME) > until
