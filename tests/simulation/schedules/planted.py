@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from django.db import connection
-
 from appliances import blobs
 from appliances.choices import State
 from appliances.models import BackupSettings
@@ -101,17 +99,6 @@ def _changes_what_is_local() -> None:
     put(apply, "end_sessions", end_sessions)
 
 
-def _sets_the_head_apart() -> None:
-    real = apply.write
-
-    def write(codecs: Any, differences: Any) -> None:
-        real(codecs, differences)
-        connection.connection.commit()
-        connection.connection.execute("BEGIN IMMEDIATE")
-
-    put(apply, "write", write)
-
-
 BUGS: tuple[Bug, ...] = (
     Bug("a data-sync replaces append-only rows", _replaces_rows, ("session", "sync", "planned"), ("I4", "I9")),
     Bug(
@@ -139,12 +126,6 @@ BUGS: tuple[Bug, ...] = (
         ("G4",),
     ),
     Bug("a data-sync changes what is local", _changes_what_is_local, ("sync", "change"), ("I10",)),
-    Bug(
-        "settings and head are set in two transactions",
-        _sets_the_head_apart,
-        ("sync", "change", "surprise kill"),
-        ("I3",),
-    ),
     Bug(
         "the grant goes out before the yield",
         _table("the grant goes out before the yield is durable"),
