@@ -24,7 +24,8 @@ class Case:
 
 
 # A swap with a data-sync, pressed on the backup. Before the primary gave its role up (row 10), a message that is not
-# answered ends the swap; what the backup does alone is taken up again; from row 10 on the swap is completed.
+# answered ends the swap; what the backup does alone is taken up again; from row 10 on the swap is completed. The
+# question for a snapshot is asked once more where the connection, used before, is gone, so that swap is completed too.
 SWAP = (
     Case(BACKUP, "pull begun", PROCESS, SWAPPED),
     Case(BACKUP, "pull rows staged", WHOLE, SWAPPED),
@@ -41,7 +42,7 @@ SWAP = (
     Case(BACKUP, "row.14 durable", WHOLE, SWAPPED),
     Case(BACKUP, "answer.Grant", PROCESS, SWAPPED),
     Case(BACKUP, "answer.Grant", WHOLE, SWAPPED),
-    Case(PRIMARY, "source snapshot written", PROCESS, AS_BEFORE),
+    Case(PRIMARY, "source snapshot written", PROCESS, SWAPPED),
     Case(PRIMARY, "source push durable", WHOLE, AS_BEFORE),
     Case(PRIMARY, "row.8 before", PROCESS, AS_BEFORE),
     Case(PRIMARY, "row.8 before", WHOLE, AS_BEFORE),
