@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from django.db import connection
+
 from appliances import blobs
 from appliances.choices import State
 from appliances.models import BackupSettings
@@ -99,6 +101,17 @@ def _changes_what_is_local() -> None:
     put(apply, "end_sessions", end_sessions)
 
 
+def _sets_the_head_apart() -> None:
+    real = apply.write
+
+    def write(codecs: Any, differences: Any) -> None:
+        real(codecs, differences)
+        connection._commit()  # type: ignore[attr-defined]
+        connection.connection.execute("BEGIN IMMEDIATE")
+
+    put(apply, "write", write)
+
+
 BUGS: tuple[Bug, ...] = (
     Bug("a data-sync replaces append-only rows", _replaces_rows, ("session", "sync", "planned"), ("I4", "I9")),
     Bug(
@@ -126,6 +139,12 @@ BUGS: tuple[Bug, ...] = (
         ("G4",),
     ),
     Bug("a data-sync changes what is local", _changes_what_is_local, ("sync", "change"), ("I10",)),
+    Bug(
+        "settings and head are set in two transactions",
+        _sets_the_head_apart,
+        ("sync", "change", "surprise kill"),
+        ("I3",),
+    ),
     Bug(
         "the grant goes out before the yield",
         _table("the grant goes out before the yield is durable"),

@@ -24,7 +24,8 @@ from tests.simulation.schedules.world import Surprise, Violation, World
 STEPS, STEPS_IN_FOCUS = (3, 10), (5, 14)  # at least, at most
 SURPRISES, SURPRISES_IN_FOCUS = 0.35, 0.8  # of the steps have one
 TIMEOUT = dt.timedelta(seconds=30)  # of automatic failover
-LONGEST_WAIT = 250  # events until a surprise
+LONGEST_WAIT = 800  # events until a surprise: a data-sync that moves something has about 650
+MOST_EDGES = 80  # until a surprise at one: such a data-sync has about 60
 
 Draw = Callable[[Stage, Appliance, Random], None]
 
@@ -298,7 +299,11 @@ class Schedule:
     def _surprise(self, chance: Random) -> Surprise:
         """Something that happens in the middle of the step, on whichever appliance is at work then."""
         kind, stage = chance.choice(self.kinds), self.stage
-        after = int(LONGEST_WAIT ** chance.random()) if chance.random() < 0.5 else chance.randrange(1, LONGEST_WAIT)
+        how = chance.random()
+        after = int(LONGEST_WAIT ** chance.random()) if how < 0.4 else chance.randrange(1, LONGEST_WAIT)
+        at_edges = how >= 0.7
+        if at_edges:
+            after = chance.randrange(1, MOST_EDGES)
         whoever = self.world.appliances[chance.random() < 0.5]
         happen: dict[str, Callable[[], None]] = {
             "kill": lambda: stage.kill(_running(self.world), power=False),
@@ -311,7 +316,7 @@ class Schedule:
             "cut": lambda: _cut(stage, whoever, chance),
         }
         dies = kind in ("kill", "power", "full")
-        return Surprise(after, kind, happen[kind], between_transactions=not dies)
+        return Surprise(after, kind, happen[kind], between_transactions=not dies, at_edges=at_edges)
 
 
 def _running(world: World) -> Appliance:

@@ -23,6 +23,7 @@ from typing import Any
 from celery import Task
 from django.conf import settings
 from django.db import OperationalError
+from django.db.backends.sqlite3.base import DatabaseWrapper
 from django.db.utils import ConnectionHandler
 from django.utils import timezone
 
@@ -73,7 +74,7 @@ def replace_all(world: World) -> None:
     Connection.world = world
     put(ping, "ask_all", _ask_all)
     put(socket, "getaddrinfo", _no_such_name)
-    put(crash, "point", lambda name: world.event())
+    put(crash, "point", lambda name: world.event(is_edge=True))
     network_cards = (interfaces.Interface("eth0", "02:00:00:00:00:01"),)
     replace_everywhere(interfaces.interfaces, lambda: network_cards)
     settings.REDIS_URL = "filesystem://"
@@ -236,6 +237,18 @@ def _database(world: World) -> None:
 
     for appliance in world.appliances:
         appliance.database.execute_wrappers.append(statement)
+        _commits(world, appliance.database)
+
+
+def _commits(world: World, database: DatabaseWrapper) -> None:
+    """Whoever is killed right after a commit has not done yet what was to follow it."""
+    real = database._commit  # type: ignore[attr-defined]
+
+    def commit() -> None:
+        real()
+        world.event(is_edge=True)
+
+    put(database, "_commit", commit)
 
 
 def _log(world: World) -> None:
