@@ -109,7 +109,7 @@ def rows(message: PullRows) -> Iterator[bytes | bytearray]:
     Raises:
         SyncRefused: the snapshot is gone, or does not hold what is asked for.
     """
-    limits = snapshots.limits(message.snapshot_id)
+    limits = snapshots.limits(message.snapshot_id) | served.reached(message.snapshot_id)
     _in_source_state()
     tables = [(Section(label), snapshots.lines(message.snapshot_id, label)) for label in message.tables]
     for wanted in message.wanted:

@@ -6,28 +6,27 @@ import dataclasses
 import datetime as dt
 import logging
 import math
-import re
+from collections.abc import Iterator
 from itertools import chain
 
-from django.conf import settings
 from django.db import DatabaseError, InterfaceError
+from django.db.models import Q
 
 from appliances import disk, selectors
 from appliances.choices import BrakeSubject, OperationKind, Role, Severity, SyncStage, SyncStatus, SyncTrigger
 from appliances.models import BackupSettings
 from sync import crash, history, journal
-from sync.datasync import apply, brake, failures, lease, marks, receive, remembered, tombstones, union
+from sync.datasync import apply, brake, failures, lease, manifests, marks, receive, remembered, tombstones, union
 from sync.datasync.fetch import fetch, room_for
 from sync.datasync.folders.pull import pull_folders
 from sync.datasync.lease import LeaseLost, Progress
 from sync.datasync.receive import Received, RowReceiver, Staging
 from sync.datasync.refusals import refused
-from sync.datasync.registry import SETTINGS, TOMBSTONE
+from sync.datasync.registry import TOMBSTONE
 from sync.datasync.send import send
 from sync.datasync.wrapping import SecretWrap, for_snapshot
-from sync.errors import PeerMisbehaved, SyncError
-from sync.models import ServedSync, StatusEvent, SyncRun
-from sync.peer import identity
+from sync.errors import SyncError
+from sync.models import ServedSync, SyncRun
 from sync.peer.client import PeerClient
 from sync.peer.messages import Done
 from sync.peer.pace import Pace
@@ -39,12 +38,9 @@ from sync.rules.snapshot import Refusal, may_apply
 
 ANSWER_SECONDS = 60.0  # the primary digests its settings and writes a snapshot before it answers
 SWAP_WAIT_SECONDS = 30.0  # an ordinary data-sync notices within a moment that a swap has begun, and ends
-CLOCK_WARNING = dt.timedelta(hours=24)
-LATEST_CLOCK = dt.datetime(9999, 1, 1, tzinfo=dt.UTC).timestamp()
 REPORTED = ServedSync.FIGURES
 RECEIVING = frozenset({SyncStage.ROWS, SyncStage.BLOBS})
 SMALL_BYTES = 4 << 20  # rows that a nearly full disk still takes: settings, and what the log of some hours adds
-_GUID = re.compile(r"[0-9a-f]{32}")
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +122,7 @@ class _Pull:
         self._progress = Progress(run, self._check_operation)
         client.pace = Pace(bandwidth_limit, self._progress.tick)
         self._staging = Staging(run.pk)
+        self._did_not_agree = _did_not_agree()
         self._unasked_bytes: float = 0  # the disk is asked once more than this has been received
 
     def run(self) -> None:
@@ -175,7 +172,7 @@ class _Pull:
             marks=marks.held(),
         )
         manifest = self._all_equal(begin) or self._client.ask(begin, Manifest)
-        check_manifest(manifest)
+        manifests.check(manifest)
         refusal = may_apply(journal.read(), manifest.head, manifest.own_term, self._op_id)
         if refusal is not None:
             raise refused(refusal)
@@ -192,8 +189,7 @@ class _Pull:
     def _note(self, manifest: Manifest) -> None:
         self._run.head_term, self._run.head_seq = manifest.head.term, manifest.head.seq
         self._run.reflects_at = dt.datetime.fromtimestamp(manifest.clock, dt.UTC)
-        if abs(dt.datetime.now(dt.UTC) - self._run.reflects_at) > CLOCK_WARNING:
-            _tell_clocks(self._run.reflects_at)
+        manifests.compare_clocks(self._run.reflects_at)
 
     def _transfer(self, manifest: Manifest, mine: list[TableDigest]) -> None:
         wrap = for_snapshot(manifest.snapshot_id)
@@ -205,11 +201,12 @@ class _Pull:
         crash.point("pull blobs staged")
         self._merge(received)
         crash.point("pull merged")
-        answered = self._send(manifest, plan)
+        manifest = self._send(manifest, plan)
         crash.point("pull sent")
+        manifest = self._below(manifest, wrap)
         self._progress.stage(SyncStage.APPLYING)
         apply.apply_settings(manifest, received.tables, wrap, self._op_id, self._progress.hold)
-        agreed = self._agree(manifest, answered)
+        agreed = self._agree(manifest)
         remembered.remember(wrap, anew=received.tables)
         self._run.root = diff.root(journal.read().head, remembered.digests(wrap), agreed)
         crash.point("pull agreed")
@@ -219,16 +216,30 @@ class _Pull:
 
         They come before everything else: what they remove must not move.
         """
-        ours, theirs = (
-            [mark for mark in found if mark.dataset == TOMBSTONE] for found in (marks.held(), manifest.marks)
-        )
-        plan = self._of_days(manifest, diff.plan([], [], ours, theirs))
+        manifest = self._deleted(manifest, diff.plan([], [], *_of_tombstones(manifest)), wrap)
+        below = diff.below(*_of_tombstones(manifest))
+        return self._deleted(manifest, below, wrap) if below.fetch else manifest
+
+    def _deleted(self, manifest: Manifest, plan: diff.Plan, wrap: SecretWrap) -> Manifest:
+        plan = self._of_days(manifest, plan)
         received = self._rows(manifest, plan, wrap, needs_room=False)
         tombstones.check_deletions(chain.from_iterable(map(apply.staged_lines, received.append.values())))
         self._merge(received)
-        answered = {mark.key: mark for mark in self._send(manifest, plan)}
-        held = {mark.key: mark for mark in manifest.marks} | answered
-        return dataclasses.replace(manifest, marks=list(held.values()))
+        return self._send(manifest, plan)
+
+    def _below(self, manifest: Manifest, wrap: SecretWrap) -> Manifest:
+        """After a data-sync that did not agree, rows that differ below what has come now are united too.
+
+        On a busy primary something always comes above them, so the two never reach equally far at the beginning.
+        """
+        below = diff.below(marks.held(), manifest.marks) if self._did_not_agree else diff.Plan()
+        if not below.fetch:
+            return manifest
+        plan = self._of_days(manifest, below)
+        received = self._rows(manifest, plan, wrap)
+        self._blobs(manifest, received)
+        self._merge(received)
+        return self._send(manifest, plan)
 
     def _of_days(self, manifest: Manifest, plan: diff.Plan) -> diff.Plan:
         """The plan, in which rows that contradict each other move only as far as their days differ."""
@@ -263,20 +274,21 @@ class _Pull:
         for wanted, path in received.append.items():
             union.merge(wanted, apply.staged_lines(path), self._progress.tick)
 
-    def _send(self, manifest: Manifest, plan: diff.Plan) -> list[Mark]:
+    def _send(self, manifest: Manifest, plan: diff.Plan) -> Manifest:
+        """The primary has what it lacked; the manifest with the marks that it holds then."""
         self._progress.stage(SyncStage.SENDING)
-        answered: list[Mark] = []
+        held = {mark.key: mark for mark in manifest.marks}
         for wanted in plan.send:
-            answered += send(self._client, manifest.snapshot_id, wanted, self._progress)
-        return answered
+            held |= {mark.key: mark for mark in send(self._client, manifest.snapshot_id, wanted, self._progress)}
+        return dataclasses.replace(manifest, marks=list(held.values()))
 
-    def _agree(self, manifest: Manifest, answered: list[Mark]) -> list[Mark]:
+    def _agree(self, manifest: Manifest) -> list[Mark]:
         """The marks of both sides.
 
         Raises:
             SyncRefused: the two do not hold the same append-only rows, as far as this data-sync reaches.
         """
-        theirs = {mark.key: mark for mark in manifest.marks} | {mark.key: mark for mark in answered}
+        theirs = {mark.key: mark for mark in manifest.marks}
         ours = {mark.key: mark for mark in marks.held()}
         differing = [mark.dataset for key, mark in theirs.items() if not _same(ours.get(key), mark)]
         if differing:
@@ -307,38 +319,16 @@ class _Pull:
             raise refused(Refusal.NO_SPACE, lack)
 
 
-def check_manifest(manifest: Manifest) -> None:
-    """Raises SyncRefused or PeerMisbehaved unless the manifest is one that this appliance may follow."""
-    pair = selectors.relationship()
-    if pair is None:
-        raise refused(Refusal.NO_RELATIONSHIP)
-    if (manifest.pair_id, manifest.guid) != (pair.pair_id, pair.peer_guid):
-        raise refused(Refusal.OTHER_PAIR)
-    ours = {
-        Refusal.OTHER_PRODUCT: (manifest.product, str(settings.PRODUCT)),
-        Refusal.OTHER_BUILD: (manifest.build, identity.product_build()),
-        Refusal.OTHER_SCHEMA: (manifest.schema, identity.schema_digest()),
-    }
-    for refusal, (there, here) in ours.items():
-        if there != here:
-            raise refused(refusal, f"Primary: {there[:80]}; backup: {here[:80]}.")
-    well_formed = [table.dataset for table in manifest.settings] == [dataset.label for dataset in SETTINGS]
-    well_formed &= all(map(marks.is_well_formed, manifest.marks)) and 0 <= manifest.clock < LATEST_CLOCK
-    if not well_formed or (manifest.snapshot_id and not _GUID.fullmatch(manifest.snapshot_id)):
-        raise PeerMisbehaved("the manifest of the data-sync is not well-formed")
+def _did_not_agree() -> bool:
+    """Whether the two appliances were found to hold different logs or recordings, and have not agreed since."""
+    differs = Q(code=Refusal.APPEND_ONLY_DIFFERS.value)
+    last = SyncRun.objects.exclude(status=SyncStatus.RUNNING).filter(differs | Q(status=SyncStatus.SUCCESS)).first()
+    return last is not None and last.status != SyncStatus.SUCCESS
 
 
-def _tell_clocks(theirs: dt.datetime) -> None:
-    """No decision goes by the wall clock; but people who compare two histories do. Told once a day."""
-    now = dt.datetime.now(dt.UTC)
-    log.warning("clocks differ by more than a day", extra={"theirs": theirs.isoformat()})
-    if not StatusEvent.objects.filter(event="clocks_differ", at__gte=now - CLOCK_WARNING).exists():
-        history.record(
-            "clocks_differ",
-            f"The clock of the primary says {theirs:%Y-%m-%d %H:%M} UTC, that of this appliance {now:%Y-%m-%d %H:%M} "
-            "UTC. Nothing depends on it but the times that are shown; set the wrong one.",
-            severity=Severity.WARNING,
-        )
+def _of_tombstones(manifest: Manifest) -> Iterator[list[Mark]]:
+    """The marks of tombstones here, and those of the primary."""
+    return ([mark for mark in held if mark.dataset == TOMBSTONE] for held in (marks.held(), manifest.marks))
 
 
 def _same(ours: Mark | None, theirs: Mark) -> bool:

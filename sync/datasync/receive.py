@@ -71,6 +71,7 @@ class RowReceiver:
         self._expected = [Section(label) for label in plan.tables] + list(self._wanted)
         for section in self._expected:
             path = staging.path(section)
+            path.unlink(missing_ok=True)  # of the rows above, where those below are asked for too
             path.touch(mode=0o600)
             if section.origin:
                 self.received.append[self._wanted[section]] = path

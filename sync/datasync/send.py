@@ -23,12 +23,15 @@ PUSH_BYTES = 64 * 1024 * 1024  # rows and blobs of one push, so that a cut costs
 
 
 def send(client: PeerClient, snapshot_id: str, wanted: Wanted, progress: Progress) -> list[Mark]:
-    """The primary holds the rows that were wanted, with their blobs; all marks it holds then."""
+    """The primary holds the rows that were wanted, with their blobs; all marks it holds then.
+
+    Its mark reaches `wanted.upto` also where the last of these numbers, or all of them, are of deleted rows.
+    """
     codec = RowCodec(by_label()[wanted.dataset], NO_SECRETS)
     answered: list[Mark] = []
     after = wanted.after
-    for batch, listed in _batches(codec, wanted):
-        upto = marks.mark_fields(codec, batch[-1])[2]
+    for batch, listed, is_last in _batches(codec, wanted):
+        upto = wanted.upto if is_last else marks.mark_fields(codec, batch[-1])[2]
         part = Wanted(wanted.dataset, wanted.origin, wanted.incarnation, after, upto)
         stream = _frames(codec, part, batch, listed, progress)
         done = client.send_stream(PushAppend(snapshot_id=snapshot_id), stream, PushDone)
@@ -39,20 +42,20 @@ def send(client: PeerClient, snapshot_id: str, wanted: Wanted, progress: Progres
     return answered
 
 
-def _batches(codec: RowCodec, wanted: Wanted) -> Iterator[tuple[list[Row], dict[str, int]]]:
+def _batches(codec: RowCodec, wanted: Wanted) -> Iterator[tuple[list[Row], dict[str, int], bool]]:
+    """The rows of each push with their blobs, and whether it is the last one, which may be of no row."""
     batch: list[Row] = []
     listed: dict[str, int] = {}
     size = 0
     for row in marks.rows_in_order(wanted):
         is_full = len(batch) >= PUSH_ROWS or size + sum(listed.values()) >= PUSH_BYTES
         if is_full and marks.mark_fields(codec, row)[2] > marks.mark_fields(codec, batch[-1])[2]:
-            yield batch, listed
+            yield batch, listed, False
             batch, listed, size = [], {}, 0
         batch.append(row)
         size += len(codec.wire_line(row))
         note_blob(codec, row, listed)
-    if batch:
-        yield batch, listed
+    yield batch, listed, True
 
 
 def _frames(

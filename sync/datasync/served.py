@@ -74,6 +74,12 @@ def check_push(snapshot_id: str, wanted: Wanted, peer_guid: str) -> None:
         raise PeerMisbehaved("a push of the data-sync reaches further than what the backup holds")
 
 
+def reached(snapshot_id: str) -> dict[tuple[str, str, int], int]:
+    """Up to which number of each mark there are rows for this data-sync: of the snapshot, and pushed since then."""
+    row = ServedSync.objects.filter(snapshot_id=snapshot_id, status=SyncStatus.RUNNING).first()
+    return {mark.key: mark.seq for mark in read(Told, row.told).marks} if row is not None else {}
+
+
 def pushed(snapshot_id: str, marks: list[Mark]) -> None:
     """The backup was told these marks after a push."""
     row = _row(snapshot_id)

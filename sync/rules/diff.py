@@ -99,6 +99,16 @@ def plan(
     return Plan(tables, fetch, send)
 
 
+def below(my_marks: Sequence[Mark], their_marks: Sequence[Mark]) -> Plan:
+    """What moves once both reach equally far, where that is not of the same rows: a difference below the marks.
+
+    Such a difference does not show while one side has rows to add above it.
+    """
+    theirs = {mark.key: mark for mark in their_marks}
+    equal = [mark for mark in my_marks if mark.key in theirs and mark.seq == theirs[mark.key].seq]
+    return plan([], [], equal, [theirs[mark.key] for mark in equal])
+
+
 def contradicting(planned: Plan) -> list[Wanted]:
     """The rows that move in both directions: what is held of them is as much on both sides, and not the same."""
     return [wanted for wanted in planned.fetch if wanted in planned.send]

@@ -16,7 +16,18 @@ from appliances import blobs, selectors
 from appliances.choices import BackupReason, Severity
 from appliances.models import FailoverRelationship
 from sync import history, journal
-from sync.datasync import apply, backups, blob_frames, export, failures, frames, pull, remembered, snapshots, tables
+from sync.datasync import (
+    apply,
+    backups,
+    blob_frames,
+    export,
+    failures,
+    frames,
+    manifests,
+    remembered,
+    snapshots,
+    tables,
+)
 from sync.datasync.apply import Writes
 from sync.datasync.blobs_in import store_blobs
 from sync.datasync.frames import FrameReader, LineCutter, section_of
@@ -70,7 +81,7 @@ def of_peer(*, seconds: float = ANSWER_SECONDS) -> Present:
         if header != MANIFEST:
             raise PeerMisbehaved("the settings of the peer do not begin with its manifest")
         manifest = parse(Manifest, bytes(body))
-        pull.check_manifest(manifest)
+        manifests.check(manifest)
         differing = [table.dataset for table in manifest.settings if table not in mine]
         rows |= _received(reader, differing, for_snapshot(manifest.snapshot_id))
     return Present(Version(rows), manifest.header)

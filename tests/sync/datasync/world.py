@@ -239,6 +239,37 @@ def restore_image() -> None:
         model._base_manager.bulk_create(rows)
 
 
+def lose(row_id: str) -> None:
+    """An event that was synchronised is not here any more, and the mark says so."""
+    from appliances.models import SessionEvent
+
+    _lose("appliances.SessionEvent", SessionEvent.objects.filter(pk=uuid.UUID(row_id)))
+
+
+def lose_tombstones() -> None:
+    """No tombstone is here any more, and the marks say so; what they named is here again."""
+    from appliances.models import SupportSession, Tombstone
+
+    keys = list(Tombstone.objects.values_list("row_id", flat=True))
+    _lose("appliances.Tombstone", Tombstone.objects.all())
+    SupportSession.objects.bulk_create(
+        SupportSession(id=key, started_at=MOMENT, account_name="a", customer_name="b") for key in keys
+    )
+
+
+def _lose(label: str, rows: Any) -> None:
+    from sync.datasync import marks
+    from sync.datasync.registry import by_label
+    from sync.datasync.rows import RowCodec
+    from sync.datasync.wrapping import NO_SECRETS
+
+    codec = RowCodec(by_label()[label], NO_SECRETS)
+    with marks.book(codec.dataset) as held:
+        for row in codec.read(rows):
+            held.remove(*marks.mark_fields(codec, row)[:2], codec.digest_line(row))
+        rows.delete()
+
+
 def damage(row_id: str, text: str) -> None:
     """An event that was synchronised has another text here, and the mark says so."""
     from appliances.models import SessionEvent
