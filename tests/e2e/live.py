@@ -21,9 +21,12 @@ from xml.etree import ElementTree
 
 import psycopg
 
+from appliances.host.programs import is_free
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
+FREE_SECONDS = 15.0  # after a kill, until the last of its programs has let go of the address
 NAMESPACE = "{http://www.bomgar.com/namespaces/API/command}"
 
 
@@ -82,6 +85,11 @@ class LiveAppliance:
         return f"https://{self.address}:{self.port}"
 
     @property
+    def listen(self) -> str:
+        """Where its web server listens."""
+        return f"{self.address}:{self.port}"
+
+    @property
     def password(self) -> str:
         """The password of the first administrator, `admin`."""
         return self.changed_password or (self.data_dir / "secrets" / "first-password").read_text().strip()
@@ -97,7 +105,7 @@ class LiveAppliance:
         own = {
             "DATA_DIR": str(self.data_dir),
             "HOST_NAME": self.name,
-            "LISTEN": f"{self.address}:{self.port}",
+            "LISTEN": self.listen,
             "ALLOW_LOOPBACK_TARGETS": "1",
             "FIRST_SYNC_DELAY_SECONDS": "3",
         }
@@ -111,7 +119,12 @@ class LiveAppliance:
         return inherited | own | {name: url for name, url in self.environment.items() if name.endswith("_URL")}
 
     def start(self) -> None:
-        """Start it in a process group of its own; does not wait."""
+        """Start it in a process group of its own; does not wait until it serves.
+
+        Whoever else listens at its address would answer in its place, and be taken for it.
+        """
+        what = f"nobody else listens on {self.listen}, the address of {self.name}"
+        wait_for(what, lambda: is_free(self.listen), FREE_SECONDS)
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self.started_boottime = time.clock_gettime(time.CLOCK_BOOTTIME)
         with open(self.data_dir / "console.log", "ab") as console:
