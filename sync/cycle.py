@@ -31,6 +31,7 @@ def boot() -> None:
     """The appliance starts: a primary does not serve before it knows that nobody else does (row 2)."""
     probes.forget_moments()
     act.deliver(e.Boot())
+    _give_word(journal.boottime())
 
 
 def turn(pulse: failover.Pulse) -> list[due.Work]:
@@ -69,7 +70,7 @@ def turn(pulse: failover.Pulse) -> list[due.Work]:
     if due.is_grant_to_be_repeated(seen) and seen.state.op is not None:
         act.carry_out((SendGrant(seen.state.op.op_id, seen.state.op.new_term),))
     role_changes.end_if_over(seen)
-    serving.renew(times if probes.acknowledged().timeout is not None else None, turn_began=began)
+    _give_word(began)
     return [*due.work_due(seen), *([due.Work.COUNT_DIFFERENCES] if waiting.is_due() else [])]
 
 
@@ -79,6 +80,13 @@ def between_turns(pulse: failover.Pulse) -> None:
         failover.stop_in_time(pulse)
     except UnknownEdge as error:
         log.info("event out of date", extra={"why": str(error)})
+
+
+def _give_word(began: float) -> None:
+    """A primary may go on serving, by the times that it has heard of by now: this turn may have brought others."""
+    kept = probes.acknowledged()
+    times = None if kept.timeout is None else timing.derive(kept.timeout, kept.times)
+    serving.renew(times, turn_began=began, announced=kept.announcement)
 
 
 def _times() -> timing.Timing:

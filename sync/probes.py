@@ -18,7 +18,7 @@ from appliances.host import ping
 from appliances.host.interfaces import interfaces
 from appliances.models import BackupSettings, FailoverRelationship
 from appliances.services.certificates import own_pins
-from sync import health, journal, verified
+from sync import health, journal, serving, verified
 from sync.errors import PeerError, PeerMisbehaved, PeerSilent, code_of
 from sync.models import PeerView, RoleChange, SyncRun
 from sync.peer import identity, messages
@@ -66,6 +66,8 @@ def own_status() -> messages.Status:
     good = SyncRun.objects.filter(status=SyncStatus.SUCCESS).first()
     syncing = SyncRun.objects.filter(status=SyncStatus.RUNNING).first()
     backup, own_health, kept = BackupSettings.load(), health.read(), acknowledged()
+    if not serving.is_bound_by(kept.announcement):
+        kept = Acknowledged()  # not before it is kept to: the backup may take over as soon as it hears it
     return messages.Status(
         header=header_of(state),
         guid=appliance.guid,

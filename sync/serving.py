@@ -1,13 +1,16 @@
 """The keeper's word that this primary may go on serving: a file, renewed by each turn that came to its end.
 
 A primary gives its role up in the database. Where that takes no writes, it cannot, while the backup is about to take
-over; then the word runs out, and the gate lets nobody in. Without automatic failover there is nothing to fear.
+over; then the word runs out, and the gate lets nobody in. Without automatic failover there is nothing to fear. A backup
+hears that its times are kept to only once they bound the word: from then on it may take over.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
@@ -18,40 +21,58 @@ from sync.rules.timing import Timing
 
 FILE_NAME = "serving.json"
 LEAST_SECONDS = 5.0  # a turn may take that long on a busy machine
-MAX_FILE_BYTES = 200
+MAX_FILE_BYTES = 4096
 
 log = logging.getLogger(__name__)
+_writing = threading.Lock()  # turns overlap
 
 
-def renew(times: Timing | None, *, turn_began: float) -> None:
+@dataclass(frozen=True)
+class _Word:
+    """When the turn began that gave it, until when it is good (None: without end), and for which announced times."""
+
+    began: float = 0.0
+    until: float | None = None
+    announced: str = ""
+
+
+def renew(times: Timing | None, *, turn_began: float, announced: str = "") -> None:
     """A turn came to its end: go on serving for the isolation time from its beginning (CLOCK_BOOTTIME seconds).
 
-    Without end where `times` is None. A turn that took long says nothing against what a later one has said. Where the
-    word cannot be written, the one before runs out.
+    Without end where `times` is None; `announced` names the announcement of the backup that they come from. A turn that
+    took long says nothing against what a later one has said. Where the word cannot be written, the one before runs out.
     """
     until = None if times is None else turn_began + max(LEAST_SECONDS, times.isolation)
-    if turn_began < _said()[0] <= journal.boottime():
-        return
-    try:
-        runtime.put(_file(), json.dumps({"began": turn_began, "until": until}), settings.DATA_DIR)
-    except OSError as error:
-        log.warning("word not renewed", extra={"why": str(error)})
+    with _writing:
+        if turn_began < _said().began <= journal.boottime():
+            return
+        word = {"began": turn_began, "until": until, "announced": announced}
+        try:
+            runtime.put(_file(), json.dumps(word), settings.DATA_DIR)
+        except OSError as error:
+            log.warning("word not renewed", extra={"why": str(error)})
+
+
+def is_bound_by(announced: str) -> bool:
+    """Whether the word is given for a time, after the times of this announcement."""
+    word = _said()
+    return word.until is not None and word.announced == announced
 
 
 def has_run_out() -> bool:
     """Whether the word was given for a time that is over. No file, or an unreadable one, is no word against serving."""
-    _, until = _said()
+    until = _said().until
     return until is not None and journal.boottime() > until
 
 
-def _said() -> tuple[float, float | None]:
-    """When the turn began that gave the word, and until when it is good."""
+def _said() -> _Word:
     try:
         with open(_file(), "rb") as file:
             found = json.loads(file.read(MAX_FILE_BYTES))
-        return float(found["began"]), None if found["until"] is None else float(found["until"])
+        until = None if found["until"] is None else float(found["until"])
+        return _Word(float(found["began"]), until, str(found["announced"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return 0.0, None
+        return _Word()
 
 
 def _file() -> Path:

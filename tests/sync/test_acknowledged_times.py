@@ -8,8 +8,9 @@ import pytest
 
 from appliances.choices import State
 from appliances.models import BackupSettings
-from sync import failover, journal, probes
+from sync import cycle, failover, journal, probes, serving
 from sync.models import PeerView, RoleJournal
+from sync.rules import timing
 from sync.rules.timing import Entered
 from tests.sync import pair
 from tests.sync.test_failover import silent_primary
@@ -90,6 +91,40 @@ def test_an_acknowledgement_does_not_outlive_a_time_as_primary() -> None:
 def test_a_primary_acknowledges_the_announcement_that_it_has_heard() -> None:
     pair.paired(State.P_ACTIVE)
     PeerView.objects.update(status=pair.full_status(State.B_IDLE, takeover_after=60.0, announcement="3.abc"))
+    cycle.boot()
     assert probes.own_status().acknowledged == "3.abc"
     PeerView.objects.update(status=pair.full_status(State.B_IDLE, takeover_after=None, announcement="3.abd"))
     assert probes.own_status().acknowledged == ""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_primary_acknowledges_no_times_before_its_word_is_bound_by_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backup may take over as soon as it hears it, and no other turn may come to its end before that."""
+    pair.paired(State.P_ACTIVE)
+    serving.renew(None, turn_began=journal.boottime() - 1)
+    heard = pair.full_status(State.B_IDLE, takeover_after=10.0, announcement="3.abc")
+    told: list[str] = []
+
+    def hear() -> None:
+        PeerView.objects.update(status=heard)
+        told.append(probes.own_status().acknowledged)
+
+    monkeypatch.setattr(cycle, "_look", hear)
+    began = journal.boottime()
+    cycle.turn(failover.Pulse())
+    assert told == [""]
+    assert probes.own_status().acknowledged == "3.abc"
+    now = journal.boottime()
+    least = timing.derive(10.0)
+    monkeypatch.setattr(journal, "boottime", lambda: now + max(serving.LEAST_SECONDS, least.isolation) + 0.1)
+    assert serving.has_run_out(), f"a word of {now - began:.1f} s ago, of the times that this turn has brought"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_shorter_timeout_is_acknowledged_once_the_word_is_shorter() -> None:
+    pair.paired(State.P_ACTIVE)
+    serving.renew(timing.derive(180), turn_began=journal.boottime(), announced="3.abc")
+    PeerView.objects.update(status=pair.full_status(State.B_IDLE, takeover_after=10.0, announcement="3.abd"))
+    assert probes.own_status().acknowledged_timeout is None
+    serving.renew(timing.derive(10), turn_began=journal.boottime(), announced="3.abd")
+    assert probes.own_status().acknowledged_timeout == 10.0

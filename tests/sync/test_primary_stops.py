@@ -13,10 +13,10 @@ from pytest_django import Settings
 
 from appliances.choices import State
 from appliances.models import FailoverRelationship
-from sync import act, cycle, failover, journal, outside, probes
+from sync import act, cycle, failover, journal, outside, probes, serving
 from sync.keeper import Keeper
 from sync.models import PeerView, RoleJournal, StatusEvent
-from sync.rules.timing import LOOP_LATENESS, Entered
+from sync.rules.timing import LOOP_LATENESS, Entered, derive
 from tests.sync import pair
 from tests.sync.test_failover import TIMES, program, silent_primary
 
@@ -166,6 +166,7 @@ def test_a_primary_keeps_to_the_isolation_timer_that_the_backup_has_entered() ->
     status = pair.full_status(State.B_IDLE, takeover_after=60.0, takeover_times=entered, test_ips=["192.0.2.1"])
     long_ago = journal.boottime() - 21
     PeerView.objects.update(status=status, answered_boottime=long_ago, tests={"answered": long_ago})
+    serving.renew(derive(60.0, entered), turn_began=journal.boottime())
     assert probes.own_status().acknowledged_times == entered
     failover.consider(failover.Pulse(), stood_still=0)
     assert journal.read().state == State.P_UNCONFIRMED
