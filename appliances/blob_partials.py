@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from blake3 import blake3
@@ -106,6 +107,15 @@ def held(blob_id: str) -> int:
         return _place(blob_id).stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def all_held() -> dict[str, int]:
+    """As `held`, of all blobs of which something has come."""
+    found = {}
+    for place in Path(settings.STAGING_DIR).glob(f"{PREFIX}*"):
+        with suppress(FileNotFoundError):
+            found[place.name.removeprefix(PREFIX)] = place.stat().st_size
+    return found
 
 
 def remove_older(oldest_kept: float) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from blake3 import blake3
 from django.apps import apps
 from django.contrib.sessions.models import Session
 from django.db import DataError, IntegrityError, connection
@@ -16,40 +15,16 @@ from appliances.choices import BrakeSubject
 from appliances.models import Account
 from sync import crash, journal
 from sync.datasync import backups, brake, failures, snapshots, tables
+from sync.datasync.differences import WRITE_ROWS, Difference, Writes, difference_of, is_stored
 from sync.datasync.refusals import refused
 from sync.datasync.registry import DEPENDENTS, SETTINGS, Dataset, by_label
 from sync.datasync.remembered import digests
-from sync.datasync.rows import Row, RowCodec, RowSum
+from sync.datasync.rows import Row, RowCodec
 from sync.datasync.wrapping import SecretWrap
 from sync.peer.sync_messages import Manifest
 from sync.rules.brake import Removal
 from sync.rules.diff import TableDigest
 from sync.rules.snapshot import Refusal, may_apply
-
-WRITE_ROWS = 500  # rows handed to the database in one call
-
-
-@dataclass
-class Writes:
-    """What is to be written to one table: the keys of rows to remove, rows that take the place of others, new rows."""
-
-    remove: list[Row] = field(default_factory=list)
-    replace: list[Row] = field(default_factory=list)
-    add: list[Row] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.remove or self.replace or self.add)
-
-
-@dataclass
-class _Difference(Writes):
-    """What turns our copy of a table into the snapshot's, and how the table is then.
-
-    `gone` are the things that people know by name and that are no more then, by their keys.
-    """
-
-    total: TableDigest = field(kw_only=True)
-    gone: dict[Row, str] = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -58,7 +33,7 @@ class _Plan:
 
     settings_writes: int
     codecs: dict[str, RowCodec]
-    differences: dict[str, _Difference]
+    differences: dict[str, Difference]
     unmoved: list[TableDigest]
 
 
@@ -146,7 +121,7 @@ def _compare(staged: Mapping[str, Path], wrap: SecretWrap) -> _Plan:
         return _Plan(
             settings_writes=writes,
             codecs=codecs,
-            differences={label: _difference(codec, staged[label]) for label, codec in codecs.items()},
+            differences={label: difference_of(codec, staged_lines(staged[label])) for label, codec in codecs.items()},
             unmoved=[table for table in digests(wrap) if table.dataset not in staged],
         )
 
@@ -174,40 +149,9 @@ def write(codecs: Mapping[str, RowCodec], differences: Mapping[str, Writes]) -> 
             tables.insert(codec, rows, [local[codec.key(row)] for row in rows])
         for start in range(0, len(difference.add), WRITE_ROWS):
             tables.insert(codec, difference.add[start : start + WRITE_ROWS])
+        tables.insert_lines(dataset, difference.lines)
     tables.number_on([dataset.model for dataset in moved])
     connection.check_constraints([dataset.table for dataset in SETTINGS] + _dependent_tables())
-
-
-def _difference(codec: RowCodec, staged: Path) -> _Difference:
-    thing = _thing_of(codec.dataset)
-    ours = {codec.key(row): (blake3(codec.digest_line(row)).digest(), *thing(row)) for row in codec.read()}
-    replace: list[Row] = []
-    add: list[Row] = []
-    others: dict[Row, str] = {}  # what had the number of a row that replaces it
-    names, total = set(), RowSum()
-    for line in staged_lines(staged):
-        row = codec.parse(line)
-        digest_line = codec.digest_line(row)
-        total.add(digest_line)
-        before, (name, born) = ours.pop(codec.key(row), None), thing(row)
-        names.add(name)
-        if before is None:
-            add.append(row)
-        elif before[0] != blake3(digest_line).digest():
-            replace.append(row)
-            if before[1] != name and (born is None or before[2] != born):
-                others[codec.key(row)] = before[1]
-    gone = {key: name for key, (_, name, _) in ours.items()}
-    gone |= {key: name for key, name in others.items() if name not in names}
-    digest = TableDigest(codec.dataset.label, total.rows, total.digest)
-    return _Difference(list(ours), replace, add, total=digest, gone=gone)
-
-
-def _thing_of(dataset: Dataset) -> Callable[[Row], tuple[str, object]]:
-    """Gives the name that people know a row by, and when it came into being: as far as rows of this table have any."""
-    name = dataset.fields.index(dataset.name_field) if dataset.is_named else None
-    born = dataset.fields.index(dataset.born) if dataset.born else None
-    return lambda row: ("" if name is None else row[name], None if born is None else row[born])
 
 
 def _remove_dependents(dataset: Dataset, keys: list[Row]) -> None:
@@ -231,24 +175,10 @@ def _verify(manifest: Manifest, plan: _Plan) -> None:
     stored = [totals[dataset.label] for dataset in SETTINGS]
     differing = [ours.dataset for ours, listed in zip(stored, manifest.settings, strict=False) if ours != listed]
     for label, difference in plan.differences.items():
-        if label not in differing and not _is_stored(plan.codecs[label], difference):
+        if label not in differing and not is_stored(plan.codecs[label], difference):
             differing.append(label)
     if differing or stored != manifest.settings:
         raise refused(Refusal.DIGEST_MISMATCH, f"Tables: {', '.join(differing) or 'another list of tables'}.")
-
-
-def _is_stored(codec: RowCodec, difference: _Difference) -> bool:
-    """Whether the rows that were written read back as they were sent, and there are as many as there have to be."""
-    if codec.dataset.model._base_manager.count() != difference.total.rows:
-        return False
-    written = {codec.key(row): codec.digest_line(row) for row in difference.replace + difference.add}
-    keys = list(written)
-    for start in range(0, len(keys), WRITE_ROWS):
-        part = set(keys[start : start + WRITE_ROWS])
-        for row in codec.read(tables.beginning_with(codec, part)):
-            if codec.key(row) in part and written.pop(codec.key(row)) != codec.digest_line(row):
-                return False
-    return not written
 
 
 def end_sessions() -> None:

@@ -25,6 +25,7 @@ from appliances import durable
 from appliances.choices import BackupReason
 from sync import journal
 from sync.datasync import snapshots
+from sync.datasync.bulk import Bulk, is_plain
 from sync.datasync.registry import SETTINGS, by_label
 from sync.datasync.rows import Row, RowCodec, RowSum
 from sync.datasync.wrapping import AtRest
@@ -136,8 +137,8 @@ def _write(path: Path, row: ConfigurationBackup) -> None:
             for codec in (RowCodec(dataset, AtRest()) for dataset in SETTINGS):
                 total = RowSum()
                 packed.write(json.dumps({"dataset": codec.dataset.label}).encode() + b"\n")
-                for line in _lines(codec, total):
-                    packed.write(line + b"\n")
+                for lines in _lines(codec, total):
+                    packed.write(b"\n".join(lines) + b"\n")
                 content.update(f"{codec.dataset.label} {total.rows} {total.digest}\n".encode())
                 row.rows += total.rows
         file.flush()
@@ -146,12 +147,18 @@ def _write(path: Path, row: ConfigurationBackup) -> None:
     row.content, row.digest, row.size_bytes = content.hexdigest(), blake3(written).hexdigest(), len(written)
 
 
-def _lines(codec: RowCodec, total: RowSum) -> Iterator[bytes]:
+def _lines(codec: RowCodec, total: RowSum) -> Iterator[list[bytes]]:
+    """The lines of a table, many at a time; `total` counts them."""
+    if is_plain(codec.dataset):
+        for lines in Bulk(codec.dataset).lines():
+            total.add_all(lines)
+            yield lines
+        return
     for row in codec.read():
         line = codec.wire_line(row)
         # Sealed anew each time, a secret would make each version another one.
         total.add(codec.digest_line(row) if codec.dataset.secret_labels else line)
-        yield line
+        yield [line]
 
 
 def _prune(reason: BackupReason) -> None:

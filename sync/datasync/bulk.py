@@ -75,11 +75,16 @@ class Bulk:
 
     # --- from the database ----------------------------------------------------------------------------------------
 
-    def lines(self) -> Iterator[list[bytes]]:
-        """The lines of the whole table, some thousand at a time. Nothing may be written while they are read."""
-        quote = connection.ops.quote_name
+    def lines(self, keys: Sequence[Any] = ()) -> Iterator[list[bytes]]:
+        """The lines of the whole table, some thousand at a time. Nothing may be written while they are read.
+
+        With `keys`, parameters for the first column of the key, only those of the rows that begin with one of them.
+        """
+        quote, condition = connection.ops.quote_name, ""
+        if keys:
+            condition = f" WHERE {quote(self.codec.key_columns[0])} IN ({', '.join(['%s'] * len(keys))})"
         with connection.chunked_cursor() as cursor:
-            cursor.execute(f"SELECT {self.expression} FROM {quote(self.dataset.table)}", ())  # noqa: S608
+            cursor.execute(f"SELECT {self.expression} FROM {quote(self.dataset.table)}{condition}", tuple(keys))  # noqa: S608
             while found := cursor.fetchmany(CHUNK_ROWS):
                 yield [self.line(text) for (text,) in found]
 

@@ -61,7 +61,8 @@ def room_for(absent: dict[str, int]) -> int:
     Raises:
         SyncRefused: there is no room for them; nothing of them is kept then.
     """
-    needed = sum(size - min(blob_partials.held(blob_id), size) for blob_id, size in absent.items())
+    held = blob_partials.all_held() if absent else {}
+    needed = sum(size - min(held.get(blob_id, 0), size) for blob_id, size in absent.items())
     try:
         check_space(needed, len(absent))
     except SyncRefused:

@@ -11,9 +11,9 @@ from django.db import transaction
 
 from sync import journal
 from sync.datasync import snapshots
-from sync.datasync.bulk import Bulk, is_plain
-from sync.datasync.registry import SETTINGS, Dataset
-from sync.datasync.rows import RowCodec, RowSum, sum_of
+from sync.datasync.differences import read_digest
+from sync.datasync.registry import SETTINGS
+from sync.datasync.rows import RowCodec
 from sync.datasync.wrapping import SecretWrap
 from sync.models import RoleJournal, SettingsDigest
 from sync.rules.diff import TableDigest
@@ -22,7 +22,7 @@ from sync.rules.diff import TableDigest
 def digests(wrap: SecretWrap) -> list[TableDigest]:
     """What the settings tables hold now, in the order of the registry; what is not remembered is read."""
     known = _known(wrap)
-    return [known.get(dataset.label) or _read(dataset, wrap) for dataset in SETTINGS]
+    return [known.get(dataset.label) or read_digest(RowCodec(dataset, wrap)) for dataset in SETTINGS]
 
 
 def remember(wrap: SecretWrap, anew: Collection[str] = ()) -> None:
@@ -38,7 +38,7 @@ def remember(wrap: SecretWrap, anew: Collection[str] = ()) -> None:
         return
     with snapshots.read_transaction():
         writes = journal.settings_writes()
-        found = [_read(dataset, wrap) for dataset in unknown]
+        found = [read_digest(RowCodec(dataset, wrap)) for dataset in unknown]
     with transaction.atomic():
         if RoleJournal.objects.select_for_update().get(pk=1).settings_writes != writes:
             return
@@ -50,13 +50,3 @@ def remember(wrap: SecretWrap, anew: Collection[str] = ()) -> None:
 def _known(wrap: SecretWrap) -> dict[str, TableDigest]:
     rows = SettingsDigest.objects.filter(key_id=wrap.key_id)
     return {row.dataset: TableDigest(row.dataset, row.rows, row.digest) for row in rows}
-
-
-def _read(dataset: Dataset, wrap: SecretWrap) -> TableDigest:
-    if not is_plain(dataset):
-        total = sum_of(RowCodec(dataset, wrap))
-    else:
-        total = RowSum()
-        for lines in Bulk(dataset).lines():
-            total.add_all(lines)
-    return TableDigest(dataset.label, total.rows, total.digest)

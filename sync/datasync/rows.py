@@ -181,6 +181,11 @@ class RowSum:
         self.rows += len(lines)
         self._sum = (self._sum + sum(int.from_bytes(blake3(line).digest(), "big") for line in lines)) % self.MODULUS
 
+    def add_digest(self, digest: bytes) -> None:
+        """Count one row whose hash is known."""
+        self.rows += 1
+        self._sum = (self._sum + int.from_bytes(digest, "big")) % self.MODULUS
+
     def include(self, other: RowSum) -> None:
         """Count all that another sum counts."""
         self.rows += other.rows

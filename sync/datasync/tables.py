@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.color import no_style
 from django.db import connection, models
 
+from sync.datasync.bulk import Bulk, batches
 from sync.datasync.registry import Dataset
 from sync.datasync.rows import Row, RowCodec, column_of
 
@@ -24,6 +25,15 @@ def insert(codec: RowCodec, rows: Sequence[Row], local: Sequence[Sequence[Any]] 
     defaults = [field.get_db_prep_save(field.get_default(), connection) for field in kept]
     values = [codec.to_database(row) + (list(local[n]) if local else defaults) for n, row in enumerate(rows)]
     _execute_many(codec.dataset, columns, values)
+
+
+def insert_lines(dataset: Dataset, lines: Sequence[bytes]) -> None:
+    """Insert new rows of a dataset that is plain; fields kept local have their defaults."""
+    bulk, kept = Bulk(dataset), local_fields(dataset)
+    columns = bulk.codec.columns + [column_of(field) for field in kept]
+    defaults = tuple(field.get_db_prep_save(field.get_default(), connection) for field in kept)
+    for part in batches(lines):
+        insert_many(dataset, columns, [(*row, *defaults) for row in bulk.to_database(bulk.rows(part))])
 
 
 def insert_many(dataset: Dataset, columns: Sequence[str], values: Iterable[Sequence[Any]]) -> None:

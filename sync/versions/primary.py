@@ -28,8 +28,8 @@ from sync.datasync import (
     snapshots,
     tables,
 )
-from sync.datasync.apply import Writes
 from sync.datasync.blobs_in import store_blobs
+from sync.datasync.differences import WRITE_ROWS, Writes
 from sync.datasync.frames import FrameReader, LineCutter, section_of
 from sync.datasync.receive import check_space, note_blob
 from sync.datasync.refusals import refused
@@ -237,8 +237,8 @@ def _writes(codec: RowCodec, changes: Changes) -> Writes:
     label = codec.dataset.label
     put = {codec.key(row): row for row in changes.put.get(label, ())}
     keys, present = list(put), set()
-    for start in range(0, len(keys), apply.WRITE_ROWS):
-        rows = tables.beginning_with(codec, keys[start : start + apply.WRITE_ROWS])
+    for start in range(0, len(keys), WRITE_ROWS):
+        rows = tables.beginning_with(codec, keys[start : start + WRITE_ROWS])
         present |= {codec.key(row) for row in codec.read(rows)}
     return Writes(
         remove=[codec.key(row) for row in changes.remove.get(label, ())],

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from appliances.models import Account, EmailConfiguration, FileStoreFile, SessionEvent, Site
 from sync import journal
-from sync.datasync import remembered, triggers
+from sync.datasync import differences, remembered, triggers
 from sync.datasync.registry import DATASETS, SETTINGS
 from sync.datasync.rows import RowCodec, sum_of
 from sync.datasync.wrapping import SecretWrap
@@ -100,14 +100,14 @@ def test_a_secret_is_compared_under_another_key_as_that_key_has_it() -> None:
 
 def test_what_changes_while_it_is_read_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     fill()
-    real = remembered._read
+    real = differences.read_digest
 
-    def reading(dataset: object, wrap: SecretWrap) -> TableDigest:
-        found = real(dataset, wrap)  # type: ignore[arg-type]
+    def reading(codec: RowCodec) -> TableDigest:
+        found = real(codec)
         RoleJournal.objects.update(settings_writes=RoleJournal.objects.get().settings_writes + 1)
         return found
 
-    monkeypatch.setattr(remembered, "_read", reading)
+    monkeypatch.setattr(remembered, "read_digest", reading)
     remembered.remember(WRAP)
     assert not SettingsDigest.objects.exists()
 
