@@ -42,6 +42,7 @@ from sync.peer.sync_messages import (
     PullFiles,
     PullRows,
     PushAppend,
+    PushDeletions,
     SettingsAsked,
     SettingsChosen,
 )
@@ -101,6 +102,7 @@ ENDPOINTS = by_path(
     Endpoint(PullRows, export.rows, gives_stream=True),
     Endpoint(PullBlobs, export.blob_stream, gives_stream=True),
     Endpoint(PullFiles, repair.answer_files, gives_stream=True),
+    Endpoint(PushDeletions, export.may_delete, takes_stream=True),
     Endpoint(PushAppend, export.accept, takes_stream=True),
     Endpoint(PullEnd, export.end),
     Endpoint(FolderBegin, serve.begin, gives_stream=True),

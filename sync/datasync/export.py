@@ -28,6 +28,7 @@ from sync.peer import identity
 from sync.peer.messages import MAX_MESSAGE_BYTES, Done, render
 from sync.peer.sync_messages import (
     Days,
+    DeletionsAllowed,
     Manifest,
     PullBegin,
     PullBlobs,
@@ -35,6 +36,7 @@ from sync.peer.sync_messages import (
     PullEnd,
     PullRows,
     PushAppend,
+    PushDeletions,
     PushDone,
 )
 from sync.rules.diff import Mark, TableDigest, Wanted, root
@@ -131,6 +133,19 @@ def blob_stream(message: PullBlobs) -> Iterator[bytes | bytearray]:
     return snapshots.kept_while(message.snapshot_id, _each_blob(message))
 
 
+def may_delete(message: PushDeletions, stream: Iterable[bytes | bytearray]) -> DeletionsAllowed:
+    """All that the backup's tombstones would delete here is looked at together, for they come in many pushes.
+
+    Raises:
+        SyncRefused: it is much of what is here, and was not allowed.
+    """
+    snapshots.folder(message.snapshot_id)
+    _in_source_state()
+    count = tombstones.check_deletions(frames.deletions_of(stream), refusal=Refusal.MASS_DELETION_THERE)
+    served.agree_to_delete(message.snapshot_id, count)
+    return DeletionsAllowed(count)
+
+
 def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone:
     """The append-only rows in the stream, and their blobs, are kept here.
 
@@ -154,7 +169,7 @@ def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone
         raise refused(Refusal.BLOB_CORRUPT, f"{damaged[0]}.")
     received = _pushed_lines(reader, wanted)
     if wanted.dataset == TOMBSTONE:
-        tombstones.check_deletions(received, refusal=Refusal.MASS_DELETION_THERE)
+        _take_off(message.snapshot_id, received)
     crash.point("source pushed")
     added = union.merge(wanted, received)
     crash.point("source push durable")
@@ -249,6 +264,18 @@ def _each_blob(message: PullBlobs) -> Iterator[bytes | bytearray]:
     for frame in blob_frames.of_blobs(message.blobs, helps, may_lack=True):
         yield frame
         crash.point("source serving blobs")
+
+
+def _take_off(snapshot_id: str, lines: list[bytes]) -> None:
+    """What these tombstones delete is part of what was agreed to.
+
+    Raises:
+        SyncRefused: it is more, and much of what is here.
+    """
+    left = served.may_delete(snapshot_id)
+    named = tombstones.named_by(lines)
+    count = tombstones.check_deletions(named, refusal=Refusal.MASS_DELETION_THERE, least=left)
+    served.agree_to_delete(snapshot_id, left - count)
 
 
 def _pushed_lines(reader: FrameReader, wanted: Wanted) -> list[bytes]:

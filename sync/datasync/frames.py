@@ -2,6 +2,7 @@
 
     {"dataset": label}                               rows of a settings table
     {"dataset": label, "origin": .., "incarnation": ..}   append-only rows
+    {"deletions": true}                              what tombstones name, a line each: dataset and id
     {"push": {..}}                                   which rows follow; the body lists the blobs that come first
 
 Rows are lines of one byte stream a section that frames cut anywhere, so a row may be larger than a frame. How blobs
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from appliances import blobs
 from sync.datasync.marks import is_place
@@ -25,6 +28,8 @@ from sync.rules.diff import Wanted
 FRAME_BYTES = 1024 * 1024
 MAX_HEADER_BYTES = 512
 BODY_BYTES = FRAME_BYTES - MAX_HEADER_BYTES
+_DELETIONS = {"deletions": True}
+_DELETION = re.compile(rb"([A-Za-z.]{1,60}) ([0-9a-f]{32})")
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,29 @@ def of_lines(header: dict[str, Any], lines: Iterable[bytes]) -> Iterator[bytes]:
             del waiting[:BODY_BYTES]
     if waiting:
         yield head + waiting
+
+
+def of_deletions(named: Iterable[tuple[str, UUID]]) -> Iterator[bytes]:
+    """The frames that carry what tombstones name."""
+    return of_lines(_DELETIONS, (f"{dataset} {key.hex}".encode() for dataset, key in named))
+
+
+def deletions_of(frames: Iterable[bytes | bytearray]) -> Iterator[tuple[str, UUID]]:
+    """What tombstones name, as `of_deletions` carries it.
+
+    Raises:
+        PeerMisbehaved: it is something else.
+    """
+    cutter = LineCutter()
+    for header, body in map(split, frames):
+        if header != _DELETIONS:
+            raise PeerMisbehaved("something else comes than what is to be deleted")
+        for line in cutter.feed(body):
+            found = _DELETION.fullmatch(line)
+            if found is None:
+                raise PeerMisbehaved("what is to be deleted is not well-formed")
+            yield found[1].decode(), UUID(found[2].decode())
+    cutter.finish()
 
 
 class LineCutter:

@@ -23,7 +23,7 @@ from sync.datasync.lease import LeaseLost, Progress
 from sync.datasync.receive import Received, RowReceiver, Staging
 from sync.datasync.refusals import refused
 from sync.datasync.registry import TOMBSTONE
-from sync.datasync.send import send
+from sync.datasync.send import ask_deletions, send
 from sync.datasync.wrapping import SecretWrap, for_snapshot
 from sync.errors import SyncError
 from sync.models import ServedSync, SyncRun
@@ -223,7 +223,9 @@ class _Pull:
     def _deleted(self, manifest: Manifest, plan: diff.Plan, wrap: SecretWrap) -> Manifest:
         plan = self._of_days(manifest, plan)
         received = self._rows(manifest, plan, wrap, needs_room=False)
-        tombstones.check_deletions(chain.from_iterable(map(apply.staged_lines, received.append.values())))
+        lines = chain.from_iterable(map(apply.staged_lines, received.append.values()))
+        tombstones.check_deletions(tombstones.named_by(lines))
+        ask_deletions(self._client, manifest.snapshot_id, plan.send)
         self._merge(received)
         return self._send(manifest, plan)
 

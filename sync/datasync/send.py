@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from appliances import blobs
-from sync.datasync import blob_frames, frames, marks
+from sync.datasync import blob_frames, frames, marks, tombstones
 from sync.datasync.frames import Section
 from sync.datasync.lease import Progress
 from sync.datasync.receive import note_blob
@@ -14,7 +15,7 @@ from sync.datasync.registry import by_label
 from sync.datasync.rows import Row, RowCodec
 from sync.datasync.wrapping import NO_SECRETS
 from sync.peer.client import PeerClient
-from sync.peer.sync_messages import PushAppend, PushDone
+from sync.peer.sync_messages import DeletionsAllowed, PushAppend, PushDeletions, PushDone
 from sync.rules.diff import Mark, Wanted
 from sync.rules.snapshot import Refusal
 
@@ -40,6 +41,17 @@ def send(client: PeerClient, snapshot_id: str, wanted: Wanted, progress: Progres
         progress.run.blobs_sent += len(listed)
         progress.tick()
     return answered
+
+
+def ask_deletions(client: PeerClient, snapshot_id: str, wanted: Sequence[Wanted]) -> None:
+    """The primary has agreed to all that these tombstones delete there, before the first of them goes up.
+
+    Raises:
+        PeerRefused: it is much of what the primary holds.
+    """
+    if wanted:
+        named = tombstones.named_by(chain.from_iterable(map(marks.lines_in_order, wanted)))
+        client.send_stream(PushDeletions(snapshot_id=snapshot_id), frames.of_deletions(named), DeletionsAllowed)
 
 
 def _batches(codec: RowCodec, wanted: Wanted) -> Iterator[tuple[list[Row], dict[str, int], bool]]:

@@ -32,6 +32,7 @@ class Told(Message):
     settings: list[TableDigest]
     marks: list[Mark]
     announced: list[Mark]  # what the backup had said of what it holds
+    may_delete: int = 0  # sessions and recordings that its tombstones may still delete
 
     @property
     def root(self) -> str:
@@ -78,6 +79,18 @@ def reached(snapshot_id: str) -> dict[tuple[str, str, int], int]:
     """Up to which number of each mark there are rows for this data-sync: of the snapshot, and pushed since then."""
     row = ServedSync.objects.filter(snapshot_id=snapshot_id, status=SyncStatus.RUNNING).first()
     return {mark.key: mark.seq for mark in read(Told, row.told).marks} if row is not None else {}
+
+
+def may_delete(snapshot_id: str) -> int:
+    """How many sessions and recordings the backup's tombstones may delete, as was agreed to for all of them."""
+    return read(Told, _row(snapshot_id).told).may_delete
+
+
+def agree_to_delete(snapshot_id: str, count: int) -> None:
+    """The tombstones of this data-sync may delete so many from now on."""
+    row = _row(snapshot_id)
+    row.told = {**row.told, "may_delete": max(count, 0)}
+    row.save(update_fields=["told"])
 
 
 def pushed(snapshot_id: str, marks: list[Mark]) -> None:

@@ -7,10 +7,12 @@ are taken off the marks in the same transaction; both appliances apply the same 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from django.db import models, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from appliances.choices import BrakeSubject
@@ -69,32 +71,45 @@ def name_any(dataset: Dataset, rows: Sequence[Sequence[Any]]) -> bool:
     return False
 
 
-def check_deletions(lines: Iterable[bytes], *, refusal: Refusal = Refusal.MASS_DELETION) -> None:
-    """Raises SyncRefused if tombstones that came from the peer would remove much of what is here, unless allowed."""
-    codec = RowCodec(by_label()[Tombstone._meta.label], NO_SECRETS)
-    sessions, recordings = named_here(codec, map(codec.parse, lines))
+def check_deletions(
+    named: Iterable[tuple[str, uuid.UUID]], *, refusal: Refusal = Refusal.MASS_DELETION, least: int = 0
+) -> int:
+    """How many sessions and recordings are here that the peer's tombstones name (`[dataset, row_id]`).
+
+    Raises:
+        SyncRefused: that is more than `least` and much of what is here, and was not allowed.
+    """
+    sessions, recordings = named_here(named)
+    count = len(sessions) + len(recordings)
+    if count and count <= least:
+        return count
     removals = [
         Removal("support sessions", len(sessions), SupportSession.objects.count(), LEAST_RECORDS),
         Removal("recordings", len(recordings), Recording.objects.count(), LEAST_RECORDS),
     ]
     brake.check(BrakeSubject.RECORDS, removals, map(str, sessions | recordings), refusal=refusal)
+    return count
 
 
-def named_here(codec: RowCodec, rows: Iterable[Row]) -> tuple[set[uuid.UUID], set[uuid.UUID]]:
-    """The sessions and the recordings that are here and that these tombstones, which came from the peer, remove."""
+def named_by(lines: Iterable[bytes]) -> Iterator[tuple[str, uuid.UUID]]:
+    """What these tombstones, as they travel, name."""
+    codec = RowCodec(by_label()[Tombstone._meta.label], NO_SECRETS)
     place = codec.dataset.fields.index
-    ids: dict[str, list[uuid.UUID]] = {SESSION: [], RECORDING: []}
-    for row in rows:
-        ids.setdefault(row[place("dataset")], []).append(row[place("row_id")])
+    for line in lines:
+        row = codec.parse(line)
+        yield row[place("dataset")], row[place("row_id")]
+
+
+def named_here(named: Iterable[tuple[str, uuid.UUID]]) -> tuple[set[uuid.UUID], set[uuid.UUID]]:
+    """The sessions and the recordings that are here and that tombstones remove which name these."""
     sessions: set[uuid.UUID] = set()
     recordings: set[uuid.UUID] = set()
-    for start in range(0, len(ids[SESSION]), LOOK_UP):
-        part = ids[SESSION][start : start + LOOK_UP]
-        sessions.update(SupportSession.objects.filter(pk__in=part).values_list("pk", flat=True))
-        recordings.update(Recording.objects.filter(session_id__in=part).values_list("pk", flat=True))
-    for start in range(0, len(ids[RECORDING]), LOOK_UP):
-        part = ids[RECORDING][start : start + LOOK_UP]
-        recordings.update(Recording.objects.filter(pk__in=part).values_list("pk", flat=True))
+    left = iter(named)
+    while part := list(islice(left, LOOK_UP)):
+        of_sessions = [key for dataset, key in part if dataset == SESSION]
+        sessions.update(SupportSession.objects.filter(pk__in=of_sessions).values_list("pk", flat=True))
+        doomed = Q(session_id__in=of_sessions) | Q(pk__in=[key for dataset, key in part if dataset == RECORDING])
+        recordings.update(Recording.objects.filter(doomed).values_list("pk", flat=True))
     return sessions, recordings
 
 

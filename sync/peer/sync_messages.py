@@ -4,6 +4,7 @@ pull-begin  -> Manifest       compare; the primary keeps a snapshot of its setti
 pull-days   -> Days           what is held of logs that differ though both sides hold as many, day by day
 pull-rows   -> frames         rows of the settings tables and append-only rows that the backup lacks
 pull-blobs  -> frames         files that the backup lacks
+push-deletions <- frames      the ids of what tombstones that come would delete on the primary: may they?
 push-append <- frames         append-only rows, with their files, that the primary lacks
 pull-end    -> Done           the snapshot is given back
 
@@ -124,6 +125,21 @@ class PullFiles(Message):
     may_repeat: ClassVar[bool] = True
     header: Header
     blobs: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class PushDeletions(Message):
+    """Here follow the ids of all that my tombstones would delete: may they? Nothing is deleted yet."""
+
+    path: ClassVar[str] = "push-deletions"
+    snapshot_id: str
+
+
+@dataclasses.dataclass(frozen=True)
+class DeletionsAllowed(Message):
+    """The tombstones may come; they will delete so many sessions and recordings."""
+
+    count: int
 
 
 @dataclasses.dataclass(frozen=True)

@@ -195,7 +195,9 @@ def test_a_body_that_is_no_message_is_refused_and_the_refusal_is_signed(peer: Si
 
 
 @pytest.mark.usefixtures("peer")
-@pytest.mark.parametrize("name", ["hello", "call-back", "challenge", "status", "confirm", "push-append"])
+@pytest.mark.parametrize(
+    "name", ["hello", "call-back", "challenge", "status", "confirm", "push-append", "push-deletions"]
+)
 @pytest.mark.parametrize("body", [b"", b"{}", b"\x00" * 100, b"[" * 5000], ids=["empty", "object", "zeros", "brackets"])
 def test_what_proves_nothing_is_refused_in_json(name: str, body: bytes):
     for headers in ({}, {"Peer-Mac": "0" * 64, "Peer-Key-Id": "ä"}, dict.fromkeys(signing.FIELDS, "0" * 32)):

@@ -12,7 +12,7 @@ from django.utils import timezone
 from appliances.choices import BrakeSubject, ChangeKind, ChangeStatus, Role, State, SyncStatus
 from appliances.models import Account, FileStoreFile, RetentionSettings, SupportSession
 from sync import act, journal, role_changes
-from sync.datasync import brake, retention
+from sync.datasync import brake, pull, retention, send
 from sync.errors import SyncError, SyncRefused, code_of
 from sync.models import BrakeStop, RoleChange, StatusEvent, SyncRun
 from sync.peer.client import PeerClient
@@ -22,6 +22,8 @@ from tests.fakes import FakePeer
 from tests.sync.datasync import world
 from tests.sync.datasync.test_pull import There, sync
 from tests.sync.pairs import settings_open
+
+WAITING = "from sync.models import *; from appliances.choices import *; from sync.datasync import brake"
 
 
 def braked(peer: FakePeer) -> BrakeStop:
@@ -181,7 +183,7 @@ def test_deletions_of_sessions_that_the_backup_sends_up_wait_on_the_primary(peer
     assert SyncRun.objects.latest("started_at").status == SyncStatus.REFUSED
     assert there("contents") == before
 
-    names = "from sync.models import *; from appliances.choices import *; from sync.datasync import brake\n"
+    names = f"{WAITING}\n"
     waiting = there("run", names + "result = [s.fingerprint for s in BrakeStop.waiting(Role.PRIMARY)]")
     assert len(waiting) == 1
     there("run", names + f"brake.allow('{waiting[0]}', 'anna')")
@@ -189,6 +191,40 @@ def test_deletions_of_sessions_that_the_backup_sends_up_wait_on_the_primary(peer
     both_hold_the_same_settings(there)
     assert SupportSession.objects.count() == 5
     assert not there("run", names + "result = BrakeStop.objects.exists()")
+
+
+def test_a_mass_deletion_does_not_pass_in_portions(
+    peer: FakePeer, there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [there("support_session", f"session {number}") for number in range(25)]
+    sync(peer)
+    before = there("contents")
+    for key in keys[:20]:
+        world.delete_session(key)
+    monkeypatch.setattr(send, "PUSH_ROWS", 5)
+    with pytest.raises(SyncError) as told:
+        sync(peer)
+    assert code_of(told.value) == "mass_deletion_there"
+    assert "20 of the 25 support sessions" in told.value.message
+    assert there("contents") == before
+    there("run", f"{WAITING}; brake.allow(BrakeStop.waiting(Role.PRIMARY)[0].fingerprint, 'anna')")
+    peer.asked.clear()
+    assert sync(peer).status == SyncStatus.SUCCESS
+    assert peer.asked.count("push-append") == 4
+    both_hold_the_same_settings(there)
+
+
+def test_tombstones_that_nobody_asked_about_first_meet_the_brake_by_themselves(
+    peer: FakePeer, there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [there("support_session", f"session {number}") for number in range(25)]
+    sync(peer)
+    monkeypatch.setattr(pull, "ask_deletions", lambda *_: None)
+    for key in keys[:20]:
+        world.delete_session(key)
+    with pytest.raises(SyncError) as told:
+        sync(peer)
+    assert code_of(told.value) == "mass_deletion_there"
 
 
 @pytest.mark.django_db

@@ -53,6 +53,23 @@ def test_a_push_that_cannot_be_meant(header: dict[str, Any], body: bytes) -> Non
     assert frames.push_of(push(), memoryview(b"{}")) == (Wanted(EVENTS, GUID, 1, 0, 5), {})
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [b'{"deletions": true}\nno id', b'{"deletions": true}\na.B xx\n', b'{"dataset": "a"}\n', b"nothing"],
+)
+def test_what_is_to_be_deleted_is_said_in_no_other_way(peer: FakePeer, there: There, frame: bytes) -> None:
+    key = there("support_session", "gone")
+    sync(peer)
+    world.delete_session(key)
+    peer.change = lambda path, sent: frame if path == "push-deletions" else sent
+    with pytest.raises(SyncError):
+        sync(peer)
+    assert len(there("contents")["appliances.SupportSession"]) == 1
+    peer.change = lambda path, sent: sent
+    sync(peer)
+    both_hold_the_same(there)
+
+
 def test_a_push_reaches_no_further_than_the_backup_does(peer: FakePeer, there: There) -> None:
     there("events", 3)
     sync(peer)
