@@ -151,6 +151,8 @@ def _watch_myself(pulse: Pulse, state: RoleState, times: timing.Timing, stood_st
     over = [event for moment, event in limits if moment < now]
     if over:  # the lease stays until this is durable: a new one would begin the time of this primary anew
         act.deliver(over[0])
+    elif pulse.lease is not None:  # not before: the time of one that stood still is over, and its term perhaps too
+        pulse.lease.keep(state.own_term, witness_seconds(times))
 
 
 def _limits(pulse: Pulse, state: RoleState, times: timing.Timing, now: float) -> list[tuple[float, e.Event]]:
@@ -164,7 +166,6 @@ def _limits(pulse: Pulse, state: RoleState, times: timing.Timing, now: float) ->
         found.append((heard + times.isolation, e.Isolated(now - heard)))
     if settings.WITNESS_COMMAND:
         pulse.lease = pulse.lease or Lease()
-        pulse.lease.keep(state.own_term, witness_seconds(times))
         ends = max(pulse.lease.ends(witness_seconds(times)), peer + 2 * times.interval + times.probe)
         found.append((ends, e.Isolated(now - peer, "Neither the peer nor the witness answers")))
     if pulse.unwell_since is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -227,3 +228,26 @@ def test_a_primary_stops_before_the_word_of_the_witness_is_over(settings: Settin
     assert pulse.limit is not None
     ttl = outside.witness_seconds(TIMES)
     assert pulse.limit + LOOP_LATENESS <= pulse.lease.granted + ttl * 0.98
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("look", [failover.stop_in_time, partial(failover.consider, stood_still=0)])
+def test_a_primary_that_stood_still_asks_the_witness_no_more_with_its_old_term(
+    look: Callable[[failover.Pulse], None], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentry, or a turn begun before, is the first to wake; the witness may have promised the role since."""
+    settings.WITNESS_COMMAND = "true"
+    serving_since(60.0, answered_boottime=journal.boottime(), tests={"answered": journal.boottime()})
+    pulse = failover.Pulse()
+    failover.consider(pulse, stood_still=0)
+    assert pulse.lease is not None
+    lease, asked = pulse.lease, list[object]()
+    lease.end()
+    assert lease._thread is not None
+    lease._thread.join(10)
+    monkeypatch.setattr(lease, "keep", lambda *wish: asked.append(wish))
+    long_after = journal.boottime() + 60
+    monkeypatch.setattr(journal, "boottime", lambda: long_after)
+    look(pulse)
+    assert asked == []
+    assert journal.read().state == State.P_UNCONFIRMED
