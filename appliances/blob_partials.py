@@ -20,6 +20,7 @@ from appliances import blobs, durable
 
 PREFIX = "partial-"
 LEAST_BYTES = 8 << 20  # a smaller blob is received anew
+SYNC_BYTES = 8 << 20  # the disk is given so much to write at a time, while the rest comes
 
 
 class Partial:
@@ -28,7 +29,7 @@ class Partial:
     def __init__(self, blob_id: str, descriptor: int) -> None:
         self.blob_id = blob_id
         self.place = _place(blob_id)
-        self.received = 0
+        self.received = self._begun = 0
         self._hasher = blake3()
         self._file = open(descriptor, "r+b", buffering=0)  # noqa: SIM115  (it lives as long as the partial)
 
@@ -87,6 +88,9 @@ class Partial:
             durable.write_all(self._file, piece)
         self._hasher.update(piece)
         self.received += len(piece)
+        if self.received - self._begun >= SYNC_BYTES:
+            durable.begin_sync(self._file.fileno(), self._begun, self.received - self._begun)
+            self._begun = self.received
 
     def remove(self) -> None:
         """It is of no use."""
@@ -98,7 +102,7 @@ class Partial:
         self._file.close()
 
     def _forget(self) -> None:
-        self.received, self._hasher = 0, blake3()
+        self.received, self._begun, self._hasher = 0, 0, blake3()
 
 
 def held(blob_id: str) -> int:

@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -36,6 +36,7 @@ CHUNK_BYTES = 1 << 20  # memory needed per stream; larger gains nothing
 MAX_BLOB_BYTES = 64 << 30
 TOUCHED_AT_ONCE = 500  # so that the sweep, which waits meanwhile, comes to its turn
 STAGING_PREFIX = "blob-"
+FEW = 16  # blobs that are made durable one by one
 _BLOB_ID = re.compile(r"[0-9a-f]{64}")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -269,8 +270,8 @@ class Batch:
         if not self._waiting:
             return
         with full_disk_named(), guard(fcntl.LOCK_SH):
-            if len(self._waiting) == 1:
-                self._publish_one()
+            if len(self._waiting) <= FEW:
+                self._publish_few()
             else:
                 root = Path(settings.BLOB_DIR)
                 durable.sync_file_system(Path(self._folder))
@@ -279,9 +280,11 @@ class Batch:
                 durable.sync_file_system(root)
         self._waiting.clear()
 
-    def _publish_one(self) -> None:
-        [(blob_id, staged)] = self._waiting.items()
-        _publish(Path(staged), path(blob_id))
+    def _publish_few(self) -> None:
+        """Without a sync of the file system, which would wait for whatever others have written on it as well."""
+        for staged in self._waiting.values():
+            durable.fsync(Path(staged))
+        _name_all({staged: _place(str(settings.BLOB_DIR), blob_id) for blob_id, staged in self._waiting.items()})
 
     def _next_place(self) -> str:
         self._count += 1
@@ -379,10 +382,19 @@ def _chunks(source: Source) -> Iterator[Content]:
 
 def _publish(staged: Path, target: Path) -> None:
     durable.fsync(staged)
-    made_folder = _rename(str(staged), str(target))
-    durable.fsync(target.parent)
-    if made_folder:
-        durable.fsync(target.parent.parent)
+    _name_all({str(staged): str(target)})
+
+
+def _name_all(targets: Mapping[str, str]) -> None:
+    """Give staged files, whose bytes are on the disk, their names; these are on the disk when this returns."""
+    made_folder = False
+    for staged, target in targets.items():
+        made_folder |= _rename(staged, target)
+    folders = {os.path.dirname(target) for target in targets.values()}
+    for folder in folders:
+        durable.fsync(Path(folder))
+    for root in {os.path.dirname(folder) for folder in folders} if made_folder else ():
+        durable.fsync(Path(root))
 
 
 def _rename(staged: str, target: str) -> bool:
