@@ -180,11 +180,14 @@ class Bulk:
         kind = self._kinds[place]
         return {"moment": _MOMENTS, "span": _SPANS}.get(kind) or range_of(self._fields[place])
 
-    def by_day(self, lines: Sequence[bytes]) -> dict[int, list[bytes]]:
-        """The lines of append-only rows, which are known to be good, by their days since 1970, UTC."""
+    def by_day(self, lines: Sequence[bytes], rows: Sequence[Sequence[Any]] = ()) -> dict[int, list[bytes]]:
+        """The lines of append-only rows, which are known to be good, by their days since 1970, UTC.
+
+        `rows` are those of the lines, in the same order, where they are at hand.
+        """
         found: dict[int, list[bytes]] = {}
         place = self.place(self.dataset.dated)
-        for line, row in zip(lines, self.rows(lines), strict=True):
+        for line, row in zip(lines, rows or self.rows(lines), strict=True):
             found.setdefault(row[place] // DAY, []).append(line)
         return found
 
@@ -227,4 +230,4 @@ def batches(lines: Iterable[bytes], rows: int = MERGE_ROWS) -> Iterator[list[byt
 
 def _moment(value: int | None) -> str | None:
     """A moment as SQLite keeps it; PostgreSQL, whose connections are in UTC, reads it."""
-    return None if value is None else str(_NAIVE_EPOCH + dt.timedelta(microseconds=value))
+    return None if value is None else str(_NAIVE_EPOCH + dt.timedelta(0, 0, value))

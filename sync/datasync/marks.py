@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Max, Model, QuerySet
+from django.db.models import F, Max, Model, QuerySet
 
 from appliances import selectors
 from appliances.models import Appliance
@@ -79,9 +79,11 @@ class MarkBook:
         """Count a row that is held from now on."""
         self.add_all(origin, incarnation, (line,))
 
-    def add_all(self, origin: str, incarnation: int, lines: Sequence[bytes]) -> None:
-        """Count rows that are held from now on."""
-        for day, part in self._bulk.by_day(lines).items():
+    def add_all(
+        self, origin: str, incarnation: int, lines: Sequence[bytes], rows: Sequence[Sequence[Any]] = ()
+    ) -> None:
+        """Count rows that are held from now on. `rows` are those of the lines, where they are at hand."""
+        for day, part in self._bulk.by_day(lines, rows).items():
             total = RowSum()
             total.add_all(part)
             self._day(origin, incarnation, day).include(total)
@@ -185,22 +187,27 @@ def _seal_batch(dataset: Dataset) -> int:
         return 0
     with book(dataset) as marks:
         me = selectors.this_appliance()
-        ids = list(rows.values_list("pk", flat=True)[:BATCH_ROWS])
         first = _next_seq(dataset, me, marks)
-        model = dataset.model
-        pk = model._meta.pk
-        numbered = [(me.guid, me.incarnation, first + n, pk.get_db_prep_save(i, connection)) for n, i in enumerate(ids)]
-        quote = connection.ops.quote_name
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                f"UPDATE {quote(dataset.table)} SET {quote('origin')} = %s, {quote('incarnation')} = %s, "  # noqa: S608
-                f"{quote('seq')} = %s WHERE {quote(column_of(pk))} = %s",
-                numbered,
-            )
-        sealed = Wanted(dataset.label, me.guid, me.incarnation, first - 1, first + len(ids) - 1)
+        count = _number(dataset, me, first)
+        sealed = Wanted(dataset.label, me.guid, me.incarnation, first - 1, first + count - 1)
         marks.add_all(me.guid, me.incarnation, list(lines_in_order(sealed)))
         marks.reach(me.guid, me.incarnation, sealed.upto)
-    return len(ids)
+    return count
+
+
+def _number(dataset: Dataset, me: Appliance, first: int) -> int:
+    """The first of the rows that are ready have the numbers from `first` on, by one statement; how many they are."""
+    ready, values = _ready(dataset).values(key=F("pk"))[:BATCH_ROWS].query.sql_with_params()
+    quote = connection.ops.quote_name
+    table, pk = quote(dataset.table), quote(column_of(dataset.model._meta.pk))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} SET {quote('origin')} = %s, {quote('incarnation')} = %s, {quote('seq')} = found.number "  # noqa: S608
+            f"FROM (SELECT ready.key, %s - 1 + row_number() OVER () AS number FROM ({ready}) AS ready) AS found "
+            f"WHERE {table}.{pk} = found.key",
+            [me.guid, me.incarnation, first, *values],
+        )
+        return int(cursor.rowcount)
 
 
 def _next_seq(dataset: Dataset, me: Appliance, marks: MarkBook) -> int:

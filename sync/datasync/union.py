@@ -82,9 +82,9 @@ def _add_new(bulk: Bulk, lines: Sequence[bytes], rows: list[list[Any]], wanted: 
                 return False
             insert_many(bulk.dataset, bulk.codec.columns, bulk.to_database(rows))
             stored = list(marks.lines_in_order(part))
-            if sorted(stored) != sorted(lines):
+            if stored != lines and sorted(stored) != sorted(lines):
                 raise IntegrityError("other rows have these numbers too")
-            held.add_all(part.origin, part.incarnation, stored)
+            held.add_all(part.origin, part.incarnation, lines, rows)  # which are what is stored
             held.reach(part.origin, part.incarnation, part.upto)
     except (IntegrityError, DataError):
         return False
