@@ -47,17 +47,20 @@ def has_exactly(until: dt.datetime, scale: int) -> bool:
 
 
 def fill(until: dt.datetime, scale: int) -> Filled:
-    """Add the demo content in one transaction: all of it or, after an error, none.
+    """Add the demo content: all of it or, after an error, none.
 
-    1. The bytes of files and recordings go into the store and are made durable.
-    2. Accounts, settings, file names, sessions, events and recordings are written.
+    1. The bytes of files and recordings go into the store and are made durable, which may take long: outside of any
+       transaction, for nobody else can write during one.
+    2. Accounts, settings, file names, sessions, events and recordings are written in one transaction.
     """
     chance = random.Random(f"demo content {scale}")  # noqa: S311  (repeatable on purpose; nothing secret)
+    planned = people.plan_accounts(until)
+    with blobs.Batch() as batch:
+        files = _files(until, scale, batch, chance)
+        log = sessions.make_log(until, scale, [account for account, _ in planned], batch, chance)
     with transaction.atomic():
-        with blobs.Batch() as batch:
-            accounts = people.save_accounts(people.plan_accounts(until))
-            files = _files(until, scale, batch, chance)
-            log = sessions.make_log(until, scale, accounts, batch, chance)
+        accounts = people.save_accounts(planned)
+        sessions.number_accounts(log, accounts)
         _configure()
         FileStoreFile.objects.bulk_create(files)
         for file in files:

@@ -33,7 +33,10 @@ def session_id(until: dt.datetime, number: int) -> uuid.UUID:
 
 
 def make_log(until: dt.datetime, scale: int, accounts: list[Account], batch: blobs.Batch, chance: random.Random) -> Log:
-    """Sessions over sixty days up to `until`; the recordings' bytes go into the batch."""
+    """Sessions over sixty days up to `until`; the recordings' bytes go into the batch.
+
+    The accounts need not be saved yet: `number_accounts` tells the sessions their numbers.
+    """
     log = Log()
     total = SESSIONS * scale
     recorded = set(chance.sample(range(total), RECORDINGS * scale))
@@ -46,6 +49,13 @@ def make_log(until: dt.datetime, scale: int, accounts: list[Account], batch: blo
     return log
 
 
+def number_accounts(log: Log, accounts: list[Account]) -> None:
+    """The sessions know the numbers of their accounts, which are saved now; each has a name of its own."""
+    numbers = {account.display_name: account.pk for account in accounts}
+    for session in log.sessions:
+        session.account_id_value = numbers[session.account_name]
+
+
 def _session(until: dt.datetime, number: int, account: Account, chance: random.Random) -> SupportSession:
     day = until - dt.timedelta(days=chance.randint(1, DAYS))
     started = day + dt.timedelta(hours=chance.randint(6, 18), seconds=chance.randrange(3600))
@@ -53,7 +63,6 @@ def _session(until: dt.datetime, number: int, account: Account, chance: random.R
         id=session_id(until, number),
         started_at=started,
         ended_at=started + dt.timedelta(seconds=chance.randint(300, 4200)),
-        account_id_value=account.pk,
         account_name=account.display_name,
         customer_name=chance.choice(words.CUSTOMERS),
         subject=chance.choice(words.SUBJECTS),

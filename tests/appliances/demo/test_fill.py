@@ -11,9 +11,10 @@ import zipfile
 import pytest
 from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.db.models import Model
 
-from appliances import blobs
+from appliances import blobs, durable
 from appliances.choices import State
 from appliances.models import Account, EmailConfiguration, FileStoreFile, Recording, SessionEvent, Site, SupportSession
 from sync.models import RoleJournal
@@ -48,6 +49,25 @@ def test_the_content_is_that_of_a_real_support_site():
     newest = SupportSession.objects.latest("ended_at").ended_at
     assert newest is not None
     assert newest < dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_bytes_are_made_durable_before_the_database_is_locked_for_everybody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a busy disk that takes most of a minute, in which the appliance could do nothing that it must write down."""
+    locked = list[bool]()
+    sync = durable.sync_descriptor
+
+    def watched(descriptor: int) -> None:
+        locked.append(connection.in_atomic_block)
+        sync(descriptor)
+
+    monkeypatch.setattr(durable, "sync_descriptor", watched)
+    run("--until", UNTIL)
+    assert set(locked) == {False}
+    numbers = dict(Account.objects.values_list("display_name", "pk"))
+    assert all(session.account_id_value == numbers[session.account_name] for session in SupportSession.objects.all())
 
 
 @pytest.mark.django_db
