@@ -52,10 +52,12 @@ def name_problem(name: str) -> str:
     if name.isascii():
         return "it is too long" if len(name) > MAX_NAME_BYTES else ""
     try:
-        size = len(name.encode("utf-8", "surrogateescape"))
+        stored = name.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return "it cannot be stored"
-    return "it is too long" if size > MAX_NAME_BYTES else ""
+    if stored.decode("utf-8", "surrogateescape") != name:  # the bytes have another name, which may be a file too
+        return "it cannot be stored"
+    return "it is too long" if len(stored) > MAX_NAME_BYTES else ""
 
 
 def path_problem(path: str) -> str:

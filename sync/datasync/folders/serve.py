@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from blake3 import blake3
 from django.utils import timezone
@@ -31,6 +32,7 @@ TICK_SECONDS = 1.0  # the backup waits half a minute for any frame
 CHECK_SECONDS = 1.0
 SMALL_BYTES = 256 * 1024  # a file up to this size is sent whole, with others in one frame
 HEADER_BYTES = 7 * 255 + 150  # what a file takes in the header of a frame, at most
+_LIST = "The list of its files cannot be read or written there ({}): look at the disk of the data folder."
 LOOKED = "looked"  # the digest that the latest look gave
 MIRRORED = "mirrored"  # the digest when both were like each other for the last time
 
@@ -68,6 +70,9 @@ def _look(root: int, folder: Folder, known: str) -> Iterator[bytes]:
             tree = look.result()
         except (OSError, beneath.PlaceUnusable) as error:
             yield wire.pack({"failed": str(error)[:300]})
+            return
+        except sqlite3.Error as error:
+            yield wire.pack({"failed": _LIST.format(error)[:300]})
             return
         found = tree.root
         with _manifest(folder.name, root) as manifest:
@@ -160,9 +165,9 @@ class _Sender:
             for seen in self._held:
                 if seen.entry.size > SMALL_BYTES:
                     yield from self._flushed()
-                    yield from self._large(opened, seen.entry)
+                    yield from self._large(opened, seen)
                     continue
-                self._take(opened, seen.entry)
+                self._take(opened, seen)
                 if self._size > wire.FRAME_BYTES - SMALL_BYTES - 2 * HEADER_BYTES:
                     yield from self._flushed()
             yield from self._flushed()
@@ -179,19 +184,20 @@ class _Sender:
             yield wire.pack({"directory": self._path, "files": self._waiting}, *self._bodies)
             self._waiting, self._bodies, self._size = [], [], 0
 
-    def _take(self, opened: int, listed: Entry) -> None:
+    def _take(self, opened: int, seen: Seen) -> None:
         try:
-            entry, content = _small(opened, listed)
+            entry, content = _small(opened, seen)
         except walk.FileChanges:
-            self._lost.append([listed.name, walk.CHANGING])
+            self._lost.append([seen.entry.name, walk.CHANGING])
         except OSError as error:
-            self._lost.append([listed.name, _why(error)])
+            self._lost.append([seen.entry.name, _why(error)])
         else:
             self._waiting.append(entry)
             self._bodies.append(content)
             self._size += len(content) + HEADER_BYTES
 
-    def _large(self, opened: int, listed: Entry) -> Iterator[bytes]:
+    def _large(self, opened: int, seen: Seen) -> Iterator[bytes]:
+        listed = seen.entry
         for _ in range(2):
             try:
                 file = beneath.open_file(opened, listed.name)
@@ -200,7 +206,7 @@ class _Sender:
                 return
             try:
                 before, at, hasher = os.fstat(file), 0, blake3()
-                is_listed = _is_listed(before, listed)
+                is_listed = _is_listed(before, seen)
                 piece = os.read(file, wire.FRAME_BYTES - 2 * HEADER_BYTES)
                 while True:
                     following = os.read(file, wire.FRAME_BYTES - 2 * HEADER_BYTES) if piece else b""
@@ -224,8 +230,9 @@ class _Sender:
         self._lost.append([listed.name, walk.CHANGING])
 
 
-def _small(opened: int, listed: Entry) -> tuple[Entry, bytes]:
+def _small(opened: int, seen: Seen) -> tuple[Entry, bytes]:
     """The file as it is now, whole, and its content."""
+    listed = seen.entry
     for _ in range(2):
         file = beneath.open_file(opened, listed.name)
         try:
@@ -233,7 +240,7 @@ def _small(opened: int, listed: Entry) -> tuple[Entry, bytes]:
             if before.st_size <= SMALL_BYTES:
                 content = os.read(file, SMALL_BYTES + 1)
                 if len(content) == before.st_size and walk.same_version(before, os.fstat(file)):
-                    if _is_listed(before, listed):
+                    if _is_listed(before, seen):
                         return listed._replace(mode=before.st_mode & walk.KEPT_MODE), content
                     digest = blake3(content).hexdigest(length=walk.DIGEST_BYTES)
                     return walk.entry_of(listed.name, before, digest), content
@@ -242,8 +249,9 @@ def _small(opened: int, listed: Entry) -> tuple[Entry, bytes]:
     raise walk.FileChanges(listed.name)
 
 
-def _is_listed(status: os.stat_result, listed: Entry) -> bool:
-    return (status.st_size, status.st_mtime_ns) == (listed.size, listed.mtime_ns)
+def _is_listed(status: os.stat_result, seen: Seen) -> bool:
+    found = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return found == (seen.entry.size, seen.entry.mtime_ns, seen.ctime_ns)
 
 
 def _why(error: OSError) -> str:
@@ -326,8 +334,9 @@ def _closed(root: int) -> Iterator[int]:
 
 @contextmanager
 def _manifest(name: str, root: int) -> Iterator[Manifest]:
-    manifest = Manifest(name, root)
+    """Raises SyncRefused where it cannot be read or written: a full disk, an I/O error, somebody who holds it."""
     try:
-        yield manifest
-    finally:
-        manifest.close()
+        with closing(Manifest(name, root)) as manifest:
+            yield manifest
+    except sqlite3.Error as error:
+        raise refused(Refusal.FOLDER_UNUSABLE, _LIST.format(error)) from error

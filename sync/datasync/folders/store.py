@@ -18,6 +18,7 @@ from django.conf import settings
 
 from sync.rules.folders import Entry
 
+LAYOUT = 2  # of what is kept of a file
 _TABLES = """
 CREATE TABLE IF NOT EXISTS directory
     (path BLOB PRIMARY KEY, seen BLOB NOT NULL, digest BLOB NOT NULL, entries BLOB NOT NULL, agreed BLOB) WITHOUT ROWID;
@@ -26,10 +27,14 @@ CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WIT
 
 
 class Seen(NamedTuple):
-    """A file as a look found it: the entry, and its inode (0: it was so new that it is read again)."""
+    """A file as a look found it: the entry, its inode (0: it was so new that it is read again), and its ctime.
+
+    The ctime moves with each change, whatever time a program then sets.
+    """
 
     entry: Entry
     inode: int
+    ctime_ns: int
 
 
 class Manifest:
@@ -48,7 +53,7 @@ class Manifest:
                 Path(f"{path}{ending}").unlink(missing_ok=True)
             self._open(path)
         found = os.fstat(root)
-        identity = f"{found.st_dev}/{found.st_ino}"
+        identity = f"{LAYOUT}/{found.st_dev}/{found.st_ino}"
         if self.fact("root") != identity:
             with self._database as database:
                 database.execute("DELETE FROM directory")
@@ -118,8 +123,8 @@ class Manifest:
 
 
 def _written(files: list[Seen]) -> bytes:
-    return json.dumps([[*seen.entry, seen.inode] for seen in files], separators=(",", ":")).encode()
+    return json.dumps([[*seen.entry, seen.inode, seen.ctime_ns] for seen in files], separators=(",", ":")).encode()
 
 
 def _read(text: bytes) -> list[Seen]:
-    return [Seen(Entry(*values), inode) for *values, inode in json.loads(text)]
+    return [Seen(Entry(*values), inode, ctime_ns) for *values, inode, ctime_ns in json.loads(text)]

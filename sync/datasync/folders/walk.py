@@ -38,6 +38,14 @@ _KINDS = {
 }
 
 
+Listed = tuple[str, int, int, int, int, int]  # name, size, mtime, mode, inode and ctime of a file
+
+
+def listed_of(seen: Seen) -> Listed:
+    """The file as a directory that has it would be listed."""
+    return (*seen.entry[:4], seen.inode, seen.ctime_ns)
+
+
 class Cancelled(Exception):
     """Nobody waits for this look any more."""
 
@@ -84,8 +92,8 @@ def directory_digest(mode: int, entries: Iterable[Entry]) -> str:
     return blake3(text).hexdigest(length=DIGEST_BYTES)
 
 
-def fingerprint(mode: int, files: Iterable[tuple[str, int, int, int, int]]) -> bytes:
-    """What tells without reading whether a directory is as before: name, size, mtime, mode and inode of its files."""
+def fingerprint(mode: int, files: Iterable[Listed]) -> bytes:
+    """What tells without reading whether a directory is as before: what is listed of its files."""
     found = sorted(files)
     numbers = array("q", [mode])
     names = []
@@ -148,9 +156,10 @@ class Look:
                 if kind == stat.S_IFREG and status.st_nlink == 1:
                     if takes_all or self._takes(join(path, name)):
                         inode = status.st_ino & LARGEST
-                        if status.st_mtime_ns >= newest:
+                        if max(status.st_mtime_ns, status.st_ctime_ns) >= newest:
                             inode, is_fresh = 0, True
-                        files.append((name, status.st_size, status.st_mtime_ns, status.st_mode & KEPT_MODE, inode))
+                        times = status.st_mtime_ns, status.st_ctime_ns
+                        files.append((name, status.st_size, times[0], status.st_mode & KEPT_MODE, inode, times[1]))
                         size += status.st_size
                 elif kind == stat.S_IFDIR:
                     below += self._below(join(path, name), status)
@@ -177,17 +186,17 @@ class Look:
             self._tree.skipped[where] = why
         return [] if why else [where]
 
-    def _read(self, path: str, opened: int, mode: int, files: list[tuple[str, int, int, int, int]]) -> None:
+    def _read(self, path: str, opened: int, mode: int, files: list[Listed]) -> None:
         """Digest the files that are not as the manifest has them."""
         before = {seen.entry.name: seen for seen in self._manifest.files(path)}
         now: list[Seen] = []
-        for name, size, mtime_ns, permissions, inode in files:
+        for name, size, mtime_ns, permissions, inode, ctime_ns in files:
             held = before.get(name)
-            if held and inode and (held.entry.size, held.entry.mtime_ns, held.inode) == (size, mtime_ns, inode):
-                now.append(Seen(held.entry._replace(mode=permissions), inode))
+            if held and inode and listed_of(held) == (name, size, mtime_ns, held.entry.mode, inode, ctime_ns):
+                now.append(Seen(held.entry._replace(mode=permissions), inode, ctime_ns))
                 continue
             try:
-                entry = self._digested(opened, name)
+                entry, read_ctime_ns = self._digested(opened, name)
             except FileChanges:
                 self._tree.skipped[join(path, name)] = CHANGING
             except FileNotFoundError:
@@ -195,17 +204,18 @@ class Look:
             except OSError:
                 self._tree.skipped[join(path, name)] = UNREADABLE
             else:
-                as_listed = (entry.size, entry.mtime_ns, entry.mode) == (size, mtime_ns, permissions)
-                now.append(Seen(entry, inode if as_listed else 0))
+                as_listed = (*entry[1:4], read_ctime_ns) == (size, mtime_ns, permissions, ctime_ns)
+                now.append(Seen(entry, inode if as_listed else 0, read_ctime_ns))
         entries = [seen.entry for seen in now]
         digest = directory_digest(mode, entries)
         fresh = any(not seen.inode for seen in now)
         # What may still change is not taken for known: the next look reads it again.
-        seen = b"" if fresh else fingerprint(mode, ((*entry[:4], inode) for entry, inode in now))
+        seen = b"" if fresh else fingerprint(mode, map(listed_of, now))
         self._changed.append((path, seen, digest, now))
         self._tree.directories[path] = (digest, len(now), sum(entry.size for entry in entries))
 
-    def _digested(self, opened: int, name: str) -> Entry:
+    def _digested(self, opened: int, name: str) -> tuple[Entry, int]:
+        """The file as it is, and the ctime of that."""
         for _ in range(2):
             file = beneath.open_file(opened, name)
             try:
@@ -216,7 +226,7 @@ class Look:
                     if len(piece) == READ_BYTES and self._cancelled.is_set():
                         raise Cancelled
                 if same_version(before, os.fstat(file)):
-                    return entry_of(name, before, hasher.hexdigest(length=DIGEST_BYTES))
+                    return entry_of(name, before, hasher.hexdigest(length=DIGEST_BYTES)), before.st_ctime_ns
             finally:
                 os.close(file)
         raise FileChanges(name)
@@ -234,6 +244,14 @@ def same_version(before: os.stat_result, after: os.stat_result) -> bool:
         after.st_mtime_ns,
         after.st_ctime_ns,
     )
+
+
+def is_as_seen(status: os.stat_result, seen: Seen) -> bool:
+    """Whether a file still is what a look found."""
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        return False
+    same_file = not seen.inode or (status.st_ino & LARGEST, status.st_ctime_ns) == (seen.inode, seen.ctime_ns)
+    return same_file and (status.st_size, status.st_mtime_ns) == (seen.entry.size, seen.entry.mtime_ns)
 
 
 def entry_of(name: str, status: os.stat_result, digest: str) -> Entry:

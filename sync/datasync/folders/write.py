@@ -21,7 +21,15 @@ from appliances.beneath import STAGING
 from sync import crash
 from sync.datasync.folders.report import Report
 from sync.datasync.folders.store import Manifest, Seen
-from sync.datasync.folders.walk import DIGEST_BYTES, KEPT_MODE, directory_digest, fingerprint, mode_of
+from sync.datasync.folders.walk import (
+    DIGEST_BYTES,
+    KEPT_MODE,
+    directory_digest,
+    fingerprint,
+    is_as_seen,
+    listed_of,
+    mode_of,
+)
 from sync.datasync.lease import Progress
 from sync.rules.folders import Entry, conflict_name, join
 
@@ -180,7 +188,7 @@ class Writer:
             held = {seen.entry.name: seen for seen in self._manifest.files(path)}
             for staged in files:
                 if self._name(opened, path, staged, held):
-                    held[staged.entry.name] = Seen(staged.entry, staged.inode)
+                    held[staged.entry.name] = Seen(staged.entry, staged.inode, _ctime(opened, staged.entry.name))
                     self.done.files += 1
                     self.done.size += staged.entry.size
                 else:
@@ -227,7 +235,7 @@ class Writer:
                 kept = conflict_name(name, f"{known.entry.digest[:5]}-{number}")
             else:
                 break
-        held[kept] = Seen(known.entry._replace(name=kept), known.inode)
+        held[kept] = Seen(known.entry._replace(name=kept), known.inode, _ctime(opened, kept))
         return kept
 
     def make_directory(self, path: str) -> int:
@@ -264,6 +272,7 @@ class Writer:
                             raise FileNotFoundError
                         os.fchmod(file, entry.mode)
                         os.utime(file, ns=(entry.mtime_ns, entry.mtime_ns))
+                        ctime_ns = os.fstat(file).st_ctime_ns
                     finally:
                         os.close(file)
                 except PermissionError:
@@ -271,7 +280,7 @@ class Writer:
                 except OSError:
                     self._report.add(join(path, entry.name), CHANGED_HERE)
                 else:
-                    held[entry.name] = held[entry.name]._replace(entry=entry)
+                    held[entry.name] = held[entry.name]._replace(entry=entry, ctime_ns=ctime_ns)
                     self.done.restamped += 1
             self._remember(path, opened, held)
 
@@ -338,7 +347,7 @@ class Writer:
         digest = directory_digest(mode, (seen.entry for seen in files))
         known = b""
         if all(seen.inode for seen in files):
-            known = fingerprint(mode, ((*seen.entry[:4], seen.inode) for seen in files))
+            known = fingerprint(mode, map(listed_of, files))
         self._manifest.put([(path, known, digest, files)])
 
 
@@ -383,12 +392,10 @@ class StagedFile:
             self._writer._drop(self._number)
 
 
-def is_as_seen(status: os.stat_result, seen: Seen) -> bool:
-    """Whether a file still is what a look found."""
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        return False
-    same_file = not seen.inode or status.st_ino & (2**63 - 1) == seen.inode
-    return same_file and (status.st_size, status.st_mtime_ns) == (seen.entry.size, seen.entry.mtime_ns)
+def _ctime(opened: int, name: str) -> int:
+    """When the file changed last, which is when it got its name; 0 if it is gone already."""
+    status = _status(opened, name)
+    return status.st_ctime_ns if status is not None else 0
 
 
 def _status(opened: int, name: str) -> os.stat_result | None:

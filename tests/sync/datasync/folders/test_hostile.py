@@ -33,8 +33,9 @@ OUTSIDE = (
     "n" * 256,
     "/".join(["d" * 200] * 21),
     "\ud800",
+    "a/caf\udcc3\udca9",
 )
-NO_NAMES = ("", ".", "..", "a/b", "/a", "a\0", "n" * 256, "é" * 128, "\ud800")
+NO_NAMES = ("", ".", "..", "a/b", "/a", "a\0", "n" * 256, "é" * 128, "\ud800", "caf\udcc3\udca9")
 
 
 @pytest.mark.parametrize("path", OUTSIDE)

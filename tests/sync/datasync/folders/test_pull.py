@@ -16,6 +16,16 @@ from sync.errors import SyncError
 from sync.models import SyncRun
 from tests.sync.datasync.folders.conftest import Both, files, write
 
+# A folder lies where the list is kept, so that it cannot be opened.
+SPOIL = """
+from django.conf import settings
+from pathlib import Path
+for file in Path(settings.FOLDER_MANIFESTS).iterdir(): file.unlink()
+from blake3 import blake3
+(Path(settings.FOLDER_MANIFESTS) / (blake3(b"web").hexdigest()[:32] + ".sqlite3")).mkdir(exist_ok=True)
+"""
+MEND = "import shutil; from django.conf import settings; shutil.rmtree(settings.FOLDER_MANIFESTS)"
+
 
 def test_everything_arrives_with_time_and_permissions(both: Both) -> None:
     write(both.source, a_txt="one", sub__b_txt="two", sub__deep__c_bin=os.urandom(3_000_000), empty_txt="")
@@ -123,6 +133,35 @@ def test_a_damaged_manifest_is_made_anew(both: Both, settings: Settings) -> None
     for manifest in Path(settings.FOLDER_MANIFESTS).iterdir():
         manifest.write_bytes(b"no database " * 1000)
     assert both.sync().state == FolderState.EQUAL
+
+
+def test_a_change_that_leaves_size_and_time_as_they_were_is_seen(both: Both) -> None:
+    write(both.source, a_txt="one", b_txt="two")
+    both.sync()
+    both.sync()
+    for place, text in ((both.source, "eno"), (both.target, "neo")):
+        file = place / "a.txt"
+        stamp = file.stat().st_mtime_ns
+        file.write_text(text)
+        os.utime(file, ns=(stamp, stamp))
+        assert both.sync().files == 1
+        assert both.is_equal()
+    assert both.here()["a.txt"] == b"eno"
+
+
+@pytest.mark.parametrize("asked", ["folder-begin", "folder-entries", "folder-files"])
+def test_a_primary_that_cannot_keep_its_list_says_so(both: Both, asked: str) -> None:
+    write(both.source, a_txt="one", d__b_txt="two")
+    both.sync()
+    write(both.source, d__b_txt="other")
+    both.peer.before = lambda path: both.there("run", SPOIL) if path == asked else None
+    outcome = both.sync()
+    assert outcome.state == FolderState.FAILED
+    assert "list of its files" in outcome.message
+    both.there("run", MEND)
+    both.peer.before = lambda path: None
+    assert both.sync().state == FolderState.COPIED
+    assert both.is_equal()
 
 
 def test_an_empty_disk_on_the_primary_deletes_nothing_unasked(both: Both) -> None:
