@@ -31,7 +31,7 @@ def boot() -> None:
     """The appliance starts: a primary does not serve before it knows that nobody else does (row 2)."""
     probes.forget_moments()
     act.deliver(e.Boot())
-    _give_word(journal.boottime())
+    _give_word(journal.boottime(), is_turn=False)
 
 
 def turn(pulse: failover.Pulse) -> list[due.Work]:
@@ -82,11 +82,11 @@ def between_turns(pulse: failover.Pulse) -> None:
         log.info("event out of date", extra={"why": str(error)})
 
 
-def _give_word(began: float) -> None:
+def _give_word(began: float, *, is_turn: bool = True) -> None:
     """A primary may go on serving, by the times that it has heard of by now: this turn may have brought others."""
     kept = probes.acknowledged()
     times = None if kept.timeout is None else timing.derive(kept.timeout, kept.times)
-    serving.renew(times, turn_began=began, announced=kept.announcement)
+    serving.renew(times, turn_began=began, announced=kept.announcement, is_turn=is_turn)
 
 
 def _times() -> timing.Timing:

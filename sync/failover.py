@@ -18,7 +18,7 @@ from django.utils import timezone
 from appliances import shared_ips
 from appliances.choices import ProbeOutcome, Role, Severity, State
 from appliances.models import BackupSettings
-from sync import act, health, history, journal, probes
+from sync import act, health, history, journal, probes, serving
 from sync.health import Health
 from sync.models import PeerView, StatusEvent
 from sync.outside import WITNESS_SECONDS, Attempt, Lease, witness_seconds
@@ -102,8 +102,11 @@ class Pulse:
 
 
 def _before(boottime: float, monotonic: float) -> tuple[float, float]:
-    """The last turn of the process before this one; as long ago as the machine runs, if that is not known."""
-    last = health.last_turn()
+    """The last whole turn of the process before this one; as long ago as the machine runs, if that is not known.
+
+    One that it began and did not end tells nothing: it may have died before anything followed from a pause.
+    """
+    last = serving.last_turn()
     passed = boottime - last if last is not None and last <= boottime else boottime
     return boottime - passed, monotonic - passed
 

@@ -115,18 +115,6 @@ def read() -> Health:
     return Health(is_healthy, message, can_serve, topic)
 
 
-def last_turn() -> float | None:
-    """When this appliance turned last, whichever process of it: CLOCK_BOOTTIME seconds, None if that is not known.
-
-    A moment in the future is from before the machine started.
-    """
-    try:
-        with open(settings.HEALTH_FILE, "rb") as file:
-            return float(json.loads(file.read(MAX_FILE_BYTES))["boottime"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
-        return None
-
-
 def database_problem() -> str:
     """Empty when the database takes writes."""
     if connection.vendor != "sqlite":

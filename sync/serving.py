@@ -29,28 +29,42 @@ _writing = threading.Lock()  # turns overlap
 
 @dataclass(frozen=True)
 class _Word:
-    """When the turn began that gave it, until when it is good (None: without end), and for which announced times."""
+    """When the turn began that gave it, until when it is good (None: without end), and for which announced times.
+
+    `turned`: when the last turn began that came to its end; the start of the appliance gives a word too, and is none.
+    """
 
     began: float = 0.0
     until: float | None = None
     announced: str = ""
+    turned: float = 0.0
 
 
-def renew(times: Timing | None, *, turn_began: float, announced: str = "") -> None:
-    """A turn came to its end: go on serving for the isolation time from its beginning (CLOCK_BOOTTIME seconds).
+def renew(times: Timing | None, *, turn_began: float, announced: str = "", is_turn: bool = True) -> None:
+    """A turn came to its end, or the appliance starts: go on serving for the isolation time from its beginning (CLOCK_BOOTTIME seconds).
 
     Without end where `times` is None; `announced` names the announcement of the backup that they come from. A turn that
     took long says nothing against what a later one has said. Where the word cannot be written, the one before runs out.
     """
     until = None if times is None else turn_began + max(LEAST_SECONDS, times.isolation)
     with _writing:
-        if turn_began < _said().began <= journal.boottime():
+        before = _said()
+        if turn_began < before.began <= journal.boottime():
             return
-        word = {"began": turn_began, "until": until, "announced": announced}
+        turned = turn_began if is_turn else before.turned
+        word = {"began": turn_began, "until": until, "announced": announced, "turned": turned}
         try:
             runtime.put(_file(), json.dumps(word), settings.DATA_DIR)
         except OSError as error:
             log.warning("word not renewed", extra={"why": str(error)})
+
+
+def last_turn() -> float | None:
+    """When the last turn began that came to its end, whichever process of this appliance it was of.
+
+    CLOCK_BOOTTIME seconds; None if that is not known. A moment in the future is from before the machine started.
+    """
+    return _said().turned or None
 
 
 def is_bound_by(announced: str) -> bool:
@@ -70,7 +84,7 @@ def _said() -> _Word:
         with open(_file(), "rb") as file:
             found = json.loads(file.read(MAX_FILE_BYTES))
         until = None if found["until"] is None else float(found["until"])
-        return _Word(float(found["began"]), until, str(found["announced"]))
+        return _Word(float(found["began"]), until, str(found["announced"]), float(found["turned"]))
     except (OSError, ValueError, KeyError, TypeError):
         return _Word()
 

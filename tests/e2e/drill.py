@@ -25,6 +25,8 @@ WAIT_SECONDS = 60.0  # for what is not measured, on a busy machine
 SERVING = frozenset({"p_active", "p_draining"})
 RUNS = "SELECT id, status, code, message FROM sync_syncrun"
 MOST_KILLS = 3
+RUNNING = "SELECT * FROM sync_rolechange WHERE status = 'running'"
+LAST_LINES = "SELECT at, event, sentence FROM sync_statusevent ORDER BY at DESC LIMIT 15"
 JOURNAL = "SELECT state, term, own_term FROM sync_rolejournal"
 
 # Something of each kind of data: settings and a file on the primary, a session with its recording on either.
@@ -189,8 +191,18 @@ class Drill:
         except AssertionError:
             with suppress(FileNotFoundError):  # it came at the last moment
                 armed = (appliance.data_dir / crash.ARMED).read_text().split("\n")[0]
-                states = {site.name: journal_of(site) for site in self.sites}
-                raise AssertionError(f"{appliance.name} never passed {armed!r}; {states}") from None
+                raise AssertionError(f"{appliance.name} never passed {armed!r}\n{self.story()}") from None
+
+    def story(self) -> str:
+        """What both were at last and how they came to it, for the report of a failed test."""
+        lines = []
+        for site in self.sites:
+            lines.append(f"{site.name}: {journal_of(site)}, health {site.get('/check_health')}")
+            lines += [
+                f"  runs: {change}" for change in site.rows("SELECT * FROM sync_rolechange WHERE status='running'")
+            ]
+            lines += [f"  {at} {event}: {sentence}" for at, event, sentence in reversed(site.rows(LAST_LINES))]
+        return "\n".join(lines)
 
     def start_again(self, appliance: LiveAppliance) -> None:
         """An appliance whose supervisor is dead is started, as a host does it."""
@@ -228,7 +240,10 @@ class Drill:
     def wait_until_well(self, *, seconds: float = WAIT_SECONDS) -> float:
         """The seconds until the pair was well."""
         began = time.monotonic()
-        wait_for("a pair that is well", self.is_well, seconds, 0.05)
+        try:
+            wait_for("a pair that is well", self.is_well, seconds, 0.05)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.story()}") from None
         return time.monotonic() - began
 
     def ask(self, appliance: LiveAppliance, role: str, *, box: bool = True, force: bool = False) -> None:

@@ -21,7 +21,7 @@ from tests.e2e.test_outages import outcome, programs
 
 PORT = 9210
 TURNS = 2  # after which a role worker that died is surely at work again
-TRIES = 3
+PRESSED_SECONDS = 30.0
 NO_ANSWER = "240.0.0.1"  # RFC 1112, class E: nobody has it
 WISHES = """
 import datetime as dt
@@ -66,11 +66,17 @@ def press_and_crash(
     Where it did not come so far, because the other one was slow to answer, the page says so, and it is pressed again.
     """
     drill.arm(dies, point)
-    for _ in range(TRIES):
-        status, page = Pages(presses).press(button, **fields)
+
+    def has_pressed() -> bool:
+        try:
+            status, page = Pages(presses).press(button, **fields)
+        except AssertionError:  # nobody is let in at this moment
+            return False
         print(point, status, *re.findall(r'class="notice.*?<div>(.*?)</div>', page, re.DOTALL), states(*drill.sites))
-        if drill.has_crashed(dies):
-            break
+        return drill.has_crashed(dies)
+
+    with suppress(AssertionError):  # the next line says more
+        wait_for("a crash", has_pressed, PRESSED_SECONDS, 1)
     drill.wait_for_crash(dies)
 
 

@@ -10,13 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from django.conf import settings as django_settings
 from django.utils import timezone
 from pytest_django import Settings
 
 from appliances.choices import ProbeOutcome, State
 from appliances.models import BackupSettings, FailoverRelationship, IPConfig, SharedIP
-from sync import cycle, failover, journal, role_changes
+from sync import cycle, failover, journal, role_changes, serving
 from sync.models import PeerView, RoleJournal, StatusEvent
 from sync.peer import messages
 from sync.rules import events as e
@@ -28,8 +27,7 @@ TIMES = derive(10)
 
 def left_by_the_last_process(boottime: float) -> None:
     """The process before this one turned at that moment for the last time."""
-    file = Path(django_settings.HEALTH_FILE)
-    file.write_text(json.dumps({"healthy": True, "message": "", "can_serve": True, "boottime": boottime}))
+    serving.renew(None, turn_began=boottime)
 
 
 def test_a_pause_makes_an_appliance_distrust_what_it_saw() -> None:
@@ -186,7 +184,7 @@ def test_the_role_is_taken_only_when_the_fencing_command_confirms(
     silent_primary(automatic=True, silence=11)
     pulse = failover.Pulse()
     failover.consider(pulse, stood_still=0)
-    assert journal.read().state == State.B_PROMOTING
+    assert StatusEvent.objects.filter(event="role.19").exists(), "it has begun"
     turn_until(pulse, State.P_ACTIVE, State.B_IDLE)
     assert journal.read().state == state
     for _ in range(3):

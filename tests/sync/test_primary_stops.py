@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from appliances.choices import State
 from appliances.models import FailoverRelationship
-from sync import act, cycle, failover, journal, outside, probes, serving
+from sync import act, cycle, failover, health, journal, outside, probes, serving
 from sync.keeper import Keeper
 from sync.models import PeerView, RoleJournal, StatusEvent
 from sync.rules.timing import LOOP_LATENESS, Entered, derive
@@ -49,6 +49,19 @@ def test_a_primary_that_stood_still_asks_before_it_serves_again() -> None:
     failover.consider(failover.Pulse(), stood_still=2.0)
     assert journal.read().state == State.P_ACTIVE
     failover.consider(failover.Pulse(), stood_still=5.0)
+    assert journal.read().state == State.P_UNCONFIRMED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pause_is_not_forgotten_with_the_process_that_saw_it() -> None:
+    """The turn that noticed it told its health, and its process died before the role was given up."""
+    pair.paired(State.P_ACTIVE)
+    FailoverRelationship.objects.update(peer_host="127.0.0.1", peer_port=9)
+    status = pair.full_status(State.B_IDLE, acknowledged_timeout=None, takeover_after=10.0)
+    PeerView.objects.update(status=status, answered_boottime=journal.boottime())
+    serving.renew(TIMES, turn_began=journal.boottime() - 20)
+    health.write(health.Health(True, health.HEALTHY))
+    cycle.turn(failover.Pulse())
     assert journal.read().state == State.P_UNCONFIRMED
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appliances.choices import State
-from sync import gate, journal, serving
+from sync import cycle, gate, journal, serving
 from sync.models import RoleJournal
 from sync.rules.timing import derive
 
@@ -57,3 +57,11 @@ def test_a_primary_without_the_word_lets_nobody_in(state: State, serves: bool) -
     here = gate.read()
     assert (here.is_serving, here.is_writable) == (serves, serves)
     assert bool(here.sentence) != serves
+
+
+@pytest.mark.django_db
+def test_the_start_of_an_appliance_is_not_a_turn() -> None:
+    """What was not listened to while it was switched off is still a pause to the first turn."""
+    serving.renew(None, turn_began=journal.boottime() - 60)
+    cycle.boot()
+    assert serving.last_turn() == pytest.approx(journal.boottime() - 60, abs=5)
