@@ -16,6 +16,7 @@ from pytest_django import Settings
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
+LESS_URGENT = 10  # nice
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
 
 
@@ -39,6 +40,22 @@ def _empty_whatever_the_role(case: TransactionTestCase) -> None:
 
 
 setattr(TransactionTestCase, "_fixture_teardown", _empty_whatever_the_role)  # noqa: B010
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of one file are run by one worker."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Beside live appliances, which are measured by the clock, a worker with other tests steps back."""
+    is_beside_others = "PYTEST_XDIST_WORKER" in os.environ
+    if is_beside_others and item.get_closest_marker("e2e") is None:
+        os.setpriority(os.PRIO_PROCESS, 0, LESS_URGENT)
 
 
 def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
