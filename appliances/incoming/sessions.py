@@ -49,7 +49,8 @@ def add_events(session_id: uuid.UUID, events: Sequence[EventGiven]) -> int:
     """
     added = 0
     with transaction.atomic():
-        if not SupportSession.objects.filter(pk=session_id).exists():
+        # Held until the events are there: whoever deletes the session waits, and deletes them with it.
+        if SupportSession.objects.select_for_update().filter(pk=session_id).first() is None:
             raise NoSuchSession(f"There is no session {session_id} on this appliance. Send it first.")
         for start in range(0, len(events), WRITE_ROWS):
             part = [_event(session_id, event) for event in events[start : start + WRITE_ROWS]]

@@ -27,11 +27,12 @@ from django.utils import timezone
 
 from appliances import blobs, disk, durable, selectors
 from appliances.incoming.documents import RecordingGiven
-from appliances.models import Recording, Tombstone, Upload
+from appliances.models import Recording, SupportSession, Tombstone, Upload
 
 FOLDER = "uploads"
 
 Read = Callable[[int], bytes]  # at most so many bytes of what is sent; b"" at its end
+DELETED = "The session of this recording was deleted by the retention meanwhile."
 
 
 class UploadError(Exception):
@@ -216,9 +217,9 @@ def _copy(file: BinaryIO, read: Read, offset: int, count: int, hasher: blake3 | 
 
 
 def _seal(file: BinaryIO, upload: Upload, digest: str, *, is_incomplete: bool) -> Recording:
-    if Tombstone.objects.filter(row_id=upload.session_id).exists():
+    if _is_session_deleted(upload):
         _drop(upload)
-        raise Gone("The session of this recording was deleted by the retention meanwhile.")
+        raise Gone(DELETED)
     size = os.fstat(file.fileno()).st_size
     file.truncate(size)  # gives back the room that was kept for more
     upload.blob_id = digest or _hash(file)
@@ -227,13 +228,21 @@ def _seal(file: BinaryIO, upload: Upload, digest: str, *, is_incomplete: bool) -
     return _record(upload, size, is_incomplete=is_incomplete)
 
 
+def _is_session_deleted(upload: Upload) -> bool:
+    return Tombstone.objects.filter(row_id=upload.session_id).exists()
+
+
 def _drop(upload: Upload) -> None:
     Upload.objects.filter(pk=upload.pk).delete()
     _path(upload.pk).unlink(missing_ok=True)
 
 
 def _record(upload: Upload, size: int, *, is_incomplete: bool) -> Recording:
-    """The row that says so. An incomplete one has a number of its own: the whole may be on the other appliance."""
+    """The row that says so. An incomplete one has a number of its own: the whole may be on the other appliance.
+
+    Raises:
+        Gone: the session was deleted meanwhile.
+    """
     guid = selectors.this_appliance().guid
     recording = Recording(
         id=uuid.uuid5(upload.pk, f"incomplete on {guid}") if is_incomplete else upload.pk,
@@ -247,9 +256,14 @@ def _record(upload: Upload, size: int, *, is_incomplete: bool) -> Recording:
         is_incomplete=is_incomplete,
     )
     with transaction.atomic():
-        if not Recording.objects.filter(pk=recording.pk).exists():
+        # Held until the recording is there: whoever deletes the session waits, and deletes it with it.
+        SupportSession.objects.select_for_update().filter(pk=upload.session_id).first()
+        is_deleted = _is_session_deleted(upload)
+        if not is_deleted and not Recording.objects.filter(pk=recording.pk).exists():
             recording.save(force_insert=True)
         upload.delete()
+    if is_deleted:
+        raise Gone(DELETED)
     return recording
 
 
