@@ -19,10 +19,7 @@ from appliances.models import Recording, SessionEvent, SupportSession, Upload
 from sync.datasync import tombstones
 from tests.sync.datasync import world
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(connection.vendor == "sqlite", reason="one transaction writes at a time"),
-]
+pytestmark = pytest.mark.django_db(transaction=True)
 WAIT_SECONDS = 30
 
 
