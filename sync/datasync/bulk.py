@@ -98,6 +98,12 @@ class Bulk:
             values.append(f"coalesce({value}, 'null')" if field.null else f"({value})")
         return "'[' || " + " || ',' || ".join(values) + " || ']'"
 
+    @property
+    def texts(self) -> list[str]:
+        """The quoted columns that hold text."""
+        kinds = zip(self._fields, self._kinds, strict=True)
+        return [connection.ops.quote_name(column_of(field)) for field, kind in kinds if kind == "str"]
+
     def line(self, text: str) -> bytes:
         """The line that the database wrote.
 

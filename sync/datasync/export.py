@@ -44,7 +44,7 @@ from sync.rules.facts import RoleState, header_of
 from sync.rules.snapshot import Refusal, may_serve
 
 SEAL_SECONDS = 20.0  # of the time that the backup waits for the manifest
-MAX_PUSH_BYTES = 96 * 1024 * 1024  # rows of one PUSH_APPEND, kept in memory until the stream has proved whole
+MAX_PUSH_BYTES = 48 * 1024 * 1024  # rows of one PUSH_APPEND, kept in memory until the stream has proved whole
 
 
 def begin(message: PullBegin) -> Manifest:

@@ -19,7 +19,7 @@ from django.db.models import F, Max, Model, QuerySet
 from appliances import selectors
 from appliances.models import Appliance
 from sync.datasync import snapshots
-from sync.datasync.bulk import Bulk
+from sync.datasync.bulk import Bulk, batches
 from sync.datasync.registry import APPEND_ONLY, Dataset, by_label
 from sync.datasync.rows import Row, RowCodec, RowSum, column_of
 from sync.datasync.wrapping import NO_SECRETS
@@ -30,7 +30,8 @@ BATCH_ROWS = 1000  # rows a transaction, so that the write lock is held for well
 MAX_SEQ, MAX_INCARNATION = (1 << 63) - 2, (1 << 31) - 1  # of the columns, with room for the next one
 _GUID = re.compile(r"[0-9a-f]{32}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-PAGE_ROWS = 5000  # rows read at a time
+PAGE_ROWS, PAGE_BYTES = 5000, 4 * 1024 * 1024  # rows read at a time, however large their texts are
+FETCHED_ROWS = 16
 
 
 def is_well_formed(mark: Mark) -> bool:
@@ -190,7 +191,8 @@ def _seal_batch(dataset: Dataset) -> int:
         first = _next_seq(dataset, me, marks)
         count = _number(dataset, me, first)
         sealed = Wanted(dataset.label, me.guid, me.incarnation, first - 1, first + count - 1)
-        marks.add_all(me.guid, me.incarnation, list(lines_in_order(sealed)))
+        for lines in batches(lines_in_order(sealed)):
+            marks.add_all(me.guid, me.incarnation, lines)
         marks.reach(me.guid, me.incarnation, sealed.upto)
     return count
 
@@ -239,7 +241,7 @@ def lines_in_order(wanted: Wanted) -> Iterator[bytes]:
     while page := _page(wanted, f"seq > %s AND seq <= %s{within}", (after, upto, *among), PAGE_ROWS):
         yield from (line for _, line in page)
         after = page[-1][0]
-        if len(page) < PAGE_ROWS:
+        if len(page) < PAGE_ROWS and sum(len(line) for _, line in page) < PAGE_BYTES:
             return
         # A number is taken twice only where two contents of one row, or two histories of one appliance, are kept.
         # Together with the next page, they would make SQLite read all pages from the first one for each of them.
@@ -248,12 +250,33 @@ def lines_in_order(wanted: Wanted) -> Iterator[bytes]:
 
 
 def _page(wanted: Wanted, condition: str, values: tuple[Any, ...], rows: int | None = None) -> list[tuple[int, bytes]]:
-    """Number and line of the rows with this condition, at most so many."""
+    """Number and line of the rows with this condition, at most so many and of at most about PAGE_BYTES."""
     bulk = Bulk(by_label()[wanted.dataset])
+    found: list[tuple[int, bytes]] = []
+    size = 0
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT seq, {bulk.expression} FROM {connection.ops.quote_name(bulk.dataset.table)} "  # noqa: S608
-            f"WHERE origin = %s AND incarnation = %s AND {condition} ORDER BY seq" + (f" LIMIT {rows}" if rows else ""),
+            f"SELECT seq, {bulk.expression} FROM {_source(bulk, condition, rows)} ORDER BY seq",  # noqa: S608
             [wanted.origin, wanted.incarnation, *values],
         )
-        return [(seq, bulk.line(text)) for seq, text in cursor.fetchall()]
+        while (rows is None or size < PAGE_BYTES) and (fetched := cursor.fetchmany(FETCHED_ROWS)):
+            found += [(seq, bulk.line(text)) for seq, text in fetched]
+            size += sum(len(text) for _, text in fetched)
+    return found
+
+
+def _source(bulk: Bulk, condition: str, rows: int | None) -> str:
+    """The table with this condition.
+
+    PostgreSQL sends a whole result at once, so there it ends with the row that reaches PAGE_BYTES; the size of a text
+    is known without reading it, and is no more than what it takes in the line.
+    """
+    table = f"{connection.ops.quote_name(bulk.dataset.table)} WHERE origin = %s AND incarnation = %s AND {condition}"
+    if rows is None:
+        return table
+    table = f"(SELECT * FROM {table} ORDER BY seq LIMIT {rows}) AS few"  # noqa: S608
+    if connection.vendor != "postgresql" or not bulk.texts:
+        return table
+    size = " + ".join(f"coalesce(octet_length({column}), 0)" for column in bulk.texts)
+    before = f"sum({size}) OVER (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - ({size})"
+    return f"(SELECT *, {before} AS bytes_before FROM {table}) AS page WHERE bytes_before < {PAGE_BYTES}"  # noqa: S608

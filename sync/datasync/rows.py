@@ -64,11 +64,11 @@ class RowCodec:
         """The database columns that tell rows apart."""
         return [column_of(self._fields[place]) for place in self._key_places]
 
-    def read(self, queryset: models.QuerySet[Any] | None = None) -> Iterator[Row]:
-        """The rows of the table (or of `queryset`) as plain values."""
+    def read(self, queryset: models.QuerySet[Any] | None = None, *, at_a_time: int = CHUNK_ROWS) -> Iterator[Row]:
+        """The rows of the table (or of `queryset`) as plain values, so many of them in memory."""
         rows = queryset if queryset is not None else self.dataset.model._base_manager.all()
         names = [field.attname for field in self._fields]
-        for values in rows.values_list(*names).iterator(chunk_size=CHUNK_ROWS):
+        for values in rows.values_list(*names).iterator(chunk_size=at_a_time):
             yield tuple(self._from_database(place, value) for place, value in enumerate(values))
 
     def to_database(self, row: Row) -> list[Any]:

@@ -20,6 +20,7 @@ from sync.rules.diff import Mark, Wanted
 from sync.rules.snapshot import Refusal
 
 PUSH_ROWS = 1000
+PUSH_ROW_BYTES = 8 * 1024 * 1024  # of rows in one push, which both sides keep in memory
 PUSH_BYTES = 64 * 1024 * 1024  # rows and blobs of one push, so that a cut costs no more than this to repeat
 
 
@@ -60,7 +61,7 @@ def _batches(codec: RowCodec, wanted: Wanted) -> Iterator[tuple[list[Row], dict[
     listed: dict[str, int] = {}
     size = 0
     for row in marks.rows_in_order(wanted):
-        is_full = len(batch) >= PUSH_ROWS or size + sum(listed.values()) >= PUSH_BYTES
+        is_full = len(batch) >= PUSH_ROWS or size >= PUSH_ROW_BYTES or size + sum(listed.values()) >= PUSH_BYTES
         if is_full and marks.mark_fields(codec, row)[2] > marks.mark_fields(codec, batch[-1])[2]:
             yield batch, listed, False
             batch, listed, size = [], {}, 0

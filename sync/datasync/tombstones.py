@@ -129,7 +129,7 @@ def _erase(dataset: str, ids: Collection[uuid.UUID]) -> None:
 def _erase_rows(label: str, rows: models.QuerySet[models.Model]) -> None:
     codec = RowCodec(by_label()[label], NO_SECRETS)
     with marks.book(codec.dataset) as held:
-        for row in codec.read(rows):
+        for row in codec.read(rows, at_a_time=BATCH):
             origin, incarnation, seq = marks.mark_fields(codec, row)
             if seq is not None:
                 held.remove(origin, incarnation, codec.digest_line(row))

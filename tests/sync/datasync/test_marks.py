@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -54,6 +55,28 @@ def test_rows_are_read_page_by_page_in_order() -> None:
     marks.seal_all()
     rows = marks.rows_in_order(Wanted(EVENTS, this_appliance().guid, 1, 100, 2400))
     assert [row[3] for row in rows] == list(range(101, 2401))
+
+
+def test_a_page_of_rows_with_large_texts_is_bounded_by_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(marks, "PAGE_BYTES", 100_000)
+    for number in range(60):
+        world.event(f"{number} " + "é" * 20_000 if number % 2 else f"{number}")
+    marks.seal_all()
+    pages: list[int] = []
+    page = marks._page
+
+    def counted(*arguments: Any) -> list[tuple[int, bytes]]:
+        found = page(*arguments)
+        pages.append(sum(len(line) for _, line in found))
+        return found
+
+    monkeypatch.setattr(marks, "_page", counted)
+    wanted = Wanted(EVENTS, this_appliance().guid, 1, 0, 60)
+    assert [row[3] for row in marks.rows_in_order(wanted)] == list(range(1, 61))
+    assert max(pages) <= 100_000 + marks.FETCHED_ROWS * 41_000
+    assert len([size for size in pages if size]) > 1
+    [mark] = marks.held()
+    assert (mark.rows, mark.digest) == (60, sum_of(RowCodec(by_label()[EVENTS], NO_SECRETS)).digest)
 
 
 def test_an_appliance_restored_from_an_image_begins_a_new_incarnation() -> None:

@@ -28,7 +28,7 @@ from appliances.models import (
     SupportSession,
 )
 from sync import journal
-from sync.datasync import pull
+from sync.datasync import pull, send
 from sync.datasync.registry import NODE_LOCAL
 from sync.errors import PeerSilent, SyncError
 from sync.models import StatusEvent, SyncRun
@@ -105,6 +105,25 @@ def test_logs_and_recordings_are_united_in_both_directions(peer: FakePeer, there
     world.events(7)
     run = sync(peer)
     assert (run.rows_done, run.rows_sent) == (5, 7)
+    both_hold_the_same(there)
+
+
+def test_rows_with_large_texts_go_up_in_pushes_that_memory_holds(peer: FakePeer, there: There) -> None:
+    for _ in range(5):
+        world.event("z" * 3_000_000)
+    sizes: list[int] = []
+
+    def count(path: str, frame: bytes) -> bytes:
+        if path == "push-append" and frame.startswith(b'{"push"'):
+            sizes.append(0)
+        elif path == "push-append":
+            sizes[-1] += len(frame)
+        return frame
+
+    peer.change = count
+    sync(peer)
+    assert len(sizes) == 2
+    assert max(sizes) < send.PUSH_ROW_BYTES + 3_100_000
     both_hold_the_same(there)
 
 
