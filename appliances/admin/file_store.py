@@ -9,7 +9,8 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.core.files.uploadedfile import UploadedFile
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -22,6 +23,7 @@ from appliances.downloads import blob_response
 from appliances.models import FileStoreFile
 
 UNKNOWN_TYPE = "application/octet-stream"
+TAKEN = "taken_upload"  # on a request: what became of the uploaded bytes, before its transaction
 
 
 def clean_file_name(name: str) -> str:
@@ -38,9 +40,18 @@ def clean_file_name(name: str) -> str:
     return name
 
 
-class FileForm(ModelForm[FileStoreFile]):
-    """A file of the file store, with its content to upload or to replace."""
+def take(upload: UploadedFile[bytes]) -> blobs.StoredBlob | str:
+    """The uploaded bytes, in the store; or why they are not."""
+    try:
+        return blobs.store(upload.chunks(blobs.CHUNK_BYTES))
+    except blobs.StoreFull as error:
+        return str(error)
 
+
+class FileForm(ModelForm[FileStoreFile]):
+    """A file of the file store, with its content to upload or to replace. `taken`: what became of its bytes."""
+
+    taken: blobs.StoredBlob | str | None = None
     upload = forms.FileField(label="Content", allow_empty_file=True, required=False)
 
     class Meta:
@@ -59,7 +70,7 @@ class FileForm(ModelForm[FileStoreFile]):
             self.fields["name"].help_text = "Left empty: the name of the uploaded file."
 
     def clean(self) -> dict[str, Any]:
-        """The name is given or taken from the upload, and the bytes are in the store."""
+        """The name is given or taken from the upload, whose bytes are in the store."""
         cleaned = super().clean() or {}
         upload = cleaned.get("upload")
         if "name" in cleaned and not self.errors:
@@ -67,18 +78,14 @@ class FileForm(ModelForm[FileStoreFile]):
                 cleaned["name"] = clean_file_name(cleaned["name"] or (upload.name if upload else ""))
             except ValidationError as error:
                 self.add_error("name", error)
-        if upload is not None and not self.errors:
-            try:
-                self.stored = blobs.store(upload.chunks(blobs.CHUNK_BYTES))
-            except blobs.StoreFull as error:
-                raise ValidationError(str(error)) from error
+        if isinstance(self.taken, str):
+            raise ValidationError(self.taken)
         return cleaned
 
     def save(self, commit: bool = True) -> FileStoreFile:
         """Save, referring to the bytes that are in the store already."""
-        stored = getattr(self, "stored", None)
-        if stored is not None:
-            self.instance.blob_id, self.instance.size_bytes = stored.blob_id, stored.size_bytes
+        if isinstance(self.taken, blobs.StoredBlob):
+            self.instance.blob_id, self.instance.size_bytes = self.taken.blob_id, self.taken.size_bytes
         self.instance.content_type = mimetypes.guess_type(self.instance.name)[0] or UNKNOWN_TYPE
         return super().save(commit)
 
@@ -102,6 +109,28 @@ class FileStoreAdmin(SynchronisedAdmin[FileStoreFile]):
             return [(None, {"fields": asked})]
         known = ["size", "content_type", "created_at", "content_hash", "download_link"]
         return [(None, {"fields": asked}), ("Content", {"fields": known})]
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The form. What was uploaded goes into the store before its transaction: nobody else can write during that."""
+        upload = request.FILES.get("upload") if request.method == "POST" else None
+        may = self.has_change_permission if object_id else self.has_add_permission
+        if upload is not None and may(request):
+            setattr(request, TAKEN, take(upload))
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def get_form(
+        self, request: HttpRequest, obj: FileStoreFile | None = None, change: bool = False, **kwargs: Any
+    ) -> type[FileForm]:
+        """The form of this request, which knows what became of the upload."""
+        form: type[FileForm] = super().get_form(request, obj, change, **kwargs)  # type: ignore[assignment]
+        form.taken = getattr(request, TAKEN, None)
+        return form
 
     @admin.display(description="Size", ordering="size_bytes")
     def size(self, file: FileStoreFile) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
 
 from appliances import blobs
@@ -39,6 +42,31 @@ def test_a_large_upload_is_streamed_into_the_store(administrator: Client):
     administrator.post(f"{LIST}add/", {"name": "large.bin", "upload": upload("x.bin", content)})
     file = FileStoreFile.objects.get()
     assert blobs.verify(file.blob_id) == len(content)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_is_stored_before_the_database_is_locked_for_everybody_else(
+    administrator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large one takes long to be durable: an appliance that can write nothing meanwhile would lose its role."""
+    locked, store = list[bool](), blobs.store
+
+    def watched(chunks: Iterator[bytes]) -> blobs.StoredBlob:
+        locked.append(connection.in_atomic_block)
+        return store(chunks)
+
+    monkeypatch.setattr(blobs, "store", watched)
+    administrator.post(f"{LIST}add/", {"upload": upload()})
+    administrator.post(f"{LIST}{FileStoreFile.objects.get().pk}/change/", {"name": "x", "upload": upload("x", b"new")})
+    assert FileStoreFile.objects.get().size_bytes == 3
+    assert locked == [False, False]
+
+
+def test_nothing_is_stored_for_who_may_not_add_a_file(client: Client) -> None:
+    account = Account.objects.create_user("viewer", password="a long enough phrase", is_staff=True)
+    client.force_login(account, "django.contrib.auth.backends.ModelBackend")
+    assert client.post(f"{LIST}add/", {"upload": upload()}).status_code == 403
+    assert list(blobs.all_ids()) == []
 
 
 def test_the_content_is_replaced_and_the_name_stays(administrator: Client):
