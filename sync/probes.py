@@ -37,11 +37,15 @@ _FAILURES_KEPT = 1_000_000  # what the counter's column holds; more says nothing
 
 @dataclass(frozen=True)
 class _Found:
-    """What became of one question: when and in which state it was asked, and the answer or the error."""
+    """What became of one question: when and in which state it was asked, and the answer or the error.
+
+    `can_serve`: what the peer was told of this appliance.
+    """
 
     asked_in: RoleState
     asked_at: float
     outcome: ProbeOutcome
+    can_serve: bool = False
     status: messages.Status | None = None
     code: str = ""
     detail: str = ""
@@ -49,13 +53,17 @@ class _Found:
 
 @dataclass(frozen=True)
 class Look:
-    """What one look at the peer found. `asked_in` is the state of this appliance when it asked."""
+    """What one look at the peer found. `asked_in` is the state of this appliance when it asked.
+
+    `can_serve`: what it told of itself then; a peer that was told otherwise may be about to take the role.
+    """
 
     outcome: ProbeOutcome
     asked_in: RoleState
     status: messages.Status | None
     detail: str
     same_role_polls: int = 0
+    can_serve: bool = False
 
 
 def own_status() -> messages.Status:
@@ -80,6 +88,7 @@ def own_status() -> messages.Status:
         free_bytes=shutil.disk_usage(settings.DATA_DIR).free,
         healthy=own_health.is_healthy,
         health_message=own_health.message,
+        can_serve=own_health.can_serve,
         backup_operations=backup.enable_backup_operations,
         data_sync_interval=backup.data_sync_interval.total_seconds(),
         takeover_after=backup.primary_timeout.total_seconds() if is_armed(backup, state) else None,
@@ -215,12 +224,13 @@ def forget_moments() -> None:
         PeerView.objects.filter(pk=1).update(answered_boottime=None, tests=tests, test_rounds=[])
 
 
-def note_heard(header: Header) -> None:
+def note_heard(said: messages.Status) -> None:
     """The peer itself has just opened a connection to this appliance.
 
-    A primary that says that it does not serve (its web server hangs, say) does not call for being left in its role.
+    A primary that says that it cannot serve (its web server hangs, say) does not call for being left in its role. One
+    that is confirming its role and can serve does, for the answer lets it.
     """
-    serves_not = header.state == State.P_UNCONFIRMED
+    serves_not = said.header.state == State.P_UNCONFIRMED and not said.can_serve
     PeerView.objects.filter(pk=1).update(heard_boottime=None if serves_not else journal.boottime())
 
 
@@ -253,7 +263,8 @@ def _look(asked_at: float) -> Look:
     try:
         with PeerClient.to_peer(timeout=times().probe) as client:
             pair_id = client.channel.pair_id
-            found = replace(found, status=client.ask(own_status(), messages.Status))
+            told = own_status()
+            found = replace(found, can_serve=told.can_serve, status=client.ask(told, messages.Status))
     except PeerError as error:
         outcome = ProbeOutcome.SILENT if isinstance(error, PeerSilent) else ProbeOutcome.REFUSED
         found = replace(found, outcome=outcome, code=code_of(error), detail=str(error))
@@ -275,7 +286,7 @@ def _look(asked_at: float) -> Look:
                 "failures": view.consecutive_failures,
             },
         )
-    return Look(found.outcome, asked_in, found.status, found.detail, polls)
+    return Look(found.outcome, asked_in, found.status, found.detail, polls, found.can_serve)
 
 
 def _keep(view: PeerView, found: _Found) -> int:

@@ -49,7 +49,8 @@ class Status(Message):
     each as address/prefix. `takeover_after` and `takeover_times` are the times after which a backup takes over by
     itself, the acknowledged ones those that a primary keeps to. `announcement` names what the backup asks of the
     primary; the primary repeats it in `acknowledged` once it has heard of it.
-    `verified` tells of its stored files, `running_sync` of the data-sync that it pulls.
+    `can_serve`: its web server and its database work, so that a primary that is confirming its role may serve as soon
+    as this is answered. `verified` tells of its stored files, `running_sync` of the data-sync that it pulls.
     `differing_objects`: while it waits as superseded primary, in how many objects its settings differ from the peer's.
     """
 
@@ -90,6 +91,7 @@ class Status(Message):
 
     announcement: str = ""
     acknowledged: str = ""
+    can_serve: bool = True
     verified: Verified = dataclasses.field(default_factory=Verified)
     running_sync: RunningSync | None = None
 

@@ -16,7 +16,7 @@ from sync.rules.facts import header_of
 
 def answer_status(message: messages.Status) -> messages.Status:
     """Learn the peer's term from its STATUS and tell how this appliance is."""
-    probes.note_heard(message.header)
+    probes.note_heard(message)
     act.deliver(e.PeerSeen(message.header))
     return probes.own_status()
 

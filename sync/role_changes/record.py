@@ -104,7 +104,7 @@ def take_in(found: probes.Look) -> Header | None:
     seen = e.PeerSeen(
         found.status.header,
         is_current=True,
-        can_serve=health.read().can_serve,
+        can_serve=found.can_serve and health.read().can_serve,
         same_role_polls=found.same_role_polls,
         auto_resolve=BackupSettings.load().auto_resolve,
         address_holder=_holder(found.asked_in, found.status),

@@ -102,13 +102,23 @@ def test_the_count_down_is_told_once_and_then_the_role_is_taken() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
-    ("calls_as", "becomes"),
-    [(State.P_ACTIVE, State.B_IDLE), (State.P_DRAINING, State.B_IDLE), (State.P_UNCONFIRMED, State.P_ACTIVE)],
+    ("calls_as", "can_serve", "becomes"),
+    [
+        (State.P_ACTIVE, True, State.B_IDLE),
+        (State.P_DRAINING, True, State.B_IDLE),
+        (State.P_UNCONFIRMED, False, State.P_ACTIVE),
+        (State.P_UNCONFIRMED, True, State.B_IDLE),
+    ],
 )
-def test_a_primary_that_calls_and_says_that_it_does_not_serve_is_taken_over(calls_as: State, becomes: State) -> None:
-    """Its web server hangs, so it answers nobody; but its keeper lives, and has given the role up."""
+def test_a_primary_that_calls_and_says_that_it_cannot_serve_is_taken_over(
+    calls_as: State, can_serve: bool, becomes: State
+) -> None:
+    """Its web server hangs, so it answers nobody; but its keeper lives, and has given the role up.
+
+    One that is well again serves as soon as it is answered: to take over after that would make two that serve.
+    """
     silent_primary(automatic=True, silence=11)
-    said = pair.full_status(calls_as, acknowledged_timeout=10.0, takeover_after=None)
+    said = pair.full_status(calls_as, acknowledged_timeout=10.0, takeover_after=None, can_serve=can_serve)
     role_changes.answer_status(messages.read(messages.Status, json.loads(json.dumps(said))))
     failover.consider(failover.Pulse(), stood_still=0)
     assert journal.read().state == becomes
