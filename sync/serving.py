@@ -41,10 +41,11 @@ class _Word:
 
 
 def renew(times: Timing | None, *, turn_began: float, announced: str = "", is_turn: bool = True) -> None:
-    """A turn came to its end, or the appliance starts: go on serving for the isolation time from its beginning (CLOCK_BOOTTIME seconds).
+    """A turn came to its end, or the appliance starts: go on serving for the isolation time, counted from `turn_began`.
 
-    Without end where `times` is None; `announced` names the announcement of the backup that they come from. A turn that
-    took long says nothing against what a later one has said. Where the word cannot be written, the one before runs out.
+    That is the beginning of the turn, or the start, in CLOCK_BOOTTIME seconds. Without end where `times` is None;
+    `announced` names the announcement of the backup that they come from. A turn that took long says nothing against
+    what a later one has said. Where the word cannot be written, the one before runs out.
     """
     until = None if times is None else turn_began + max(LEAST_SECONDS, times.isolation)
     with _writing:
