@@ -7,11 +7,14 @@ backup says the root of what it read back from its own tables. Only where the tw
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import uuid
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from appliances.choices import SyncStatus, SyncTrigger
+from sync.datasync import snapshots
 from sync.datasync.refusals import refused
 from sync.errors import PeerMisbehaved
 from sync.models import ServedSync
@@ -59,9 +62,18 @@ def begun(message: PullBegin, manifest: Manifest) -> None:
 
 def give_up() -> None:
     """A data-sync of which nothing is heard any more has ended: the backup has begun another one."""
-    ServedSync.objects.filter(status=SyncStatus.RUNNING).update(
-        status=SyncStatus.FAILED, code="abandoned", message=UNREPORTED, finished_at=timezone.now(), told={}
-    )
+    _give_up(ServedSync.objects.filter(status=SyncStatus.RUNNING))
+
+
+def give_up_silent() -> None:
+    """Nor has one gone on whose snapshot nobody asked for in an hour: the backup may never begin another one."""
+    oldest = timezone.now() - dt.timedelta(seconds=snapshots.KEEP_SECONDS)
+    running = ServedSync.objects.filter(status=SyncStatus.RUNNING, started_at__lt=oldest)
+    _give_up(running.exclude(snapshot_id__in=snapshots.names()))
+
+
+def _give_up(rows: QuerySet[ServedSync]) -> None:
+    rows.update(status=SyncStatus.FAILED, code="abandoned", message=UNREPORTED, finished_at=timezone.now(), told={})
 
 
 def check_push(snapshot_id: str, wanted: Wanted, peer_guid: str) -> None:

@@ -72,6 +72,11 @@ def are_there() -> bool:
     return bool(_folders())
 
 
+def names() -> list[str]:
+    """The ids of all snapshots."""
+    return [folder.name for folder in _folders()]
+
+
 def add_table(snapshot_id: str, dataset: Dataset, wrap: SecretWrap) -> None:
     """The snapshot holds the table as the current transaction sees it."""
     codec = RowCodec(dataset, wrap)

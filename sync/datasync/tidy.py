@@ -6,7 +6,7 @@ import datetime as dt
 
 from appliances import blob_sweep
 from appliances.models import FileStoreFile, Recording, Upload
-from sync.datasync import backups, pull, snapshots
+from sync.datasync import backups, pull, served, snapshots
 
 # Far longer than a file lies in the store before the row that refers to it is there.
 GRACE = dt.timedelta(hours=24)
@@ -21,6 +21,7 @@ def tidy() -> blob_sweep.Swept:
     files that were deleted since.
     """
     snapshots.prune()
+    served.give_up_silent()
     if pull.is_running() or snapshots.are_there():
         return blob_sweep.Swept(0, 0)
     referenced = backups.referenced_blobs()

@@ -50,7 +50,7 @@ def install(connection: BaseDatabaseWrapper) -> None:
             )
             cursor.execute(
                 f"CREATE OR REPLACE FUNCTION {NAMES_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS "
-                f"$$ BEGIN {_forget(connection, *map(_quoted, _with_permissions()))}; RETURN NULL; END $$"
+                f"$$ BEGIN {_renamed(connection)}; RETURN NULL; END $$"
             )
         for dataset in (dataset for dataset in SETTINGS if dataset.table in tables):
             for statement in make(connection, dataset):
@@ -122,13 +122,21 @@ def _with_permissions() -> list[str]:
     ]
 
 
+def _renamed(connection: BaseDatabaseWrapper) -> str:
+    """What is remembered of the tables that name permissions goes, also what is just being read of them."""
+    quote = connection.ops.quote_name
+    journal, writes = quote(RoleJournal._meta.db_table), quote("settings_writes")
+    moved = f"UPDATE {journal} SET {writes} = {writes} + 1 WHERE {quote('id')} = 1"  # noqa: S608
+    return f"{moved}; {_forget(connection, *map(_quoted, _with_permissions()))}"
+
+
 def _names(connection: BaseDatabaseWrapper, table: str) -> Iterator[str]:
-    """Permissions have other names: no change of the settings, but other lines."""
+    """Permissions have other names: no change of the settings, whose head stays, but other lines."""
     quote = connection.ops.quote_name
     for case in ("update", "delete"):
         begin = f"CREATE TRIGGER {quote(f'{PREFIX}{table}_{case}')} AFTER {case.upper()} ON {quote(table)} FOR EACH "
         if connection.vendor == "sqlite":
-            yield f"{begin}ROW BEGIN {_forget(connection, *map(_quoted, _with_permissions()))}; END"
+            yield f"{begin}ROW BEGIN {_renamed(connection)}; END"
         else:
             yield f"{begin}STATEMENT EXECUTE FUNCTION {NAMES_FUNCTION}()"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 from django.contrib.auth.models import Group, Permission
@@ -12,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from appliances.models import Account, EmailConfiguration, FileStoreFile, SessionEvent, Site
 from sync import journal
-from sync.datasync import differences, remembered, triggers
+from sync.datasync import differences, remembered, snapshots, triggers
 from sync.datasync.registry import DATASETS, SETTINGS
 from sync.datasync.rows import RowCodec, sum_of
 from sync.datasync.wrapping import SecretWrap
@@ -110,6 +111,29 @@ def test_what_changes_while_it_is_read_is_not_remembered(monkeypatch: pytest.Mon
     monkeypatch.setattr(remembered, "read_digest", reading)
     remembered.remember(WRAP)
     assert not SettingsDigest.objects.exists()
+
+
+@pytest.mark.parametrize("number", range(-2, 0), ids=["permission", "content type"])
+def test_a_permission_renamed_while_the_tables_are_read_is_not_overlooked(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    fill()
+    head = journal.read().head
+    real = remembered.read_digest
+
+    def reading(codec: RowCodec) -> TableDigest:
+        found = real(codec)
+        if codec.dataset == SETTINGS[-1]:
+            CHANGES[number]()
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(remembered, "read_digest", reading)
+        # As on a connection of its own: PostgreSQL would not write in a transaction that only reads.
+        patched.setattr(snapshots, "read_transaction", nullcontext)
+        remembered.remember(WRAP)
+    assert remembered.digests(WRAP) == read_anew()
+    assert journal.read().head == head
 
 
 def test_triggers_made_anew_remember_nothing() -> None:

@@ -79,6 +79,37 @@ def test_a_data_sync_that_is_heard_of_no_more_ends_with_the_next(peer: FakePeer,
     assert [row["status"] for row in served(there)] == [SyncStatus.SUCCESS, SyncStatus.FAILED]
 
 
+def test_a_data_sync_of_a_backup_that_never_returns_ends_after_an_hour(peer: FakePeer, there: There) -> None:
+    there("account", "anna")
+
+    def no_end(path: str) -> None:
+        if path == "pull-end":
+            raise SyncError("cut")
+
+    peer.before = no_end
+    with pytest.raises(SyncError):
+        sync(peer)
+    tidy = "from sync.datasync import tidy; tidy.tidy()"
+    there("run", tidy)
+    assert served(there)[0]["status"] == SyncStatus.RUNNING
+    there(
+        "run",
+        "import datetime as dt; from django.utils import timezone; from sync.models import ServedSync\n"
+        "ServedSync.objects.update(started_at=timezone.now() - dt.timedelta(hours=2))",
+    )
+    there("run", tidy)
+    assert served(there)[0]["status"] == SyncStatus.RUNNING, "its snapshot is asked for"
+    there(
+        "run",
+        "import os; from django.conf import settings; from pathlib import Path\n"
+        "for folder in (Path(settings.DATA_DIR) / 'snapshots').glob('*/'): os.utime(folder, (0, 0))",
+    )
+    there("run", tidy)
+    [row] = served(there)
+    assert (row["status"], row["code"]) == (SyncStatus.FAILED, "abandoned")
+    assert "not said how" in row["message"]
+
+
 def test_settings_that_read_back_otherwise_are_no_success(
     peer: FakePeer, there: There, monkeypatch: pytest.MonkeyPatch
 ) -> None:
