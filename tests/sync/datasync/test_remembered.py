@@ -119,7 +119,7 @@ def test_a_permission_renamed_while_the_tables_are_read_is_not_overlooked(
 ) -> None:
     fill()
     head = journal.read().head
-    real = remembered.read_digest
+    real = differences.read_digest
 
     def reading(codec: RowCodec) -> TableDigest:
         found = real(codec)
