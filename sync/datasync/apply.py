@@ -15,6 +15,7 @@ from appliances.choices import BrakeSubject
 from appliances.models import Account
 from sync import crash, journal
 from sync.datasync import backups, brake, failures, snapshots, tables
+from sync.datasync.buckets import StagedTable
 from sync.datasync.differences import WRITE_ROWS, Difference, Writes, difference_of, is_stored
 from sync.datasync.refusals import refused
 from sync.datasync.registry import DEPENDENTS, SETTINGS, Dataset, by_label
@@ -39,7 +40,7 @@ class _Plan:
 
 def apply_settings(
     manifest: Manifest,
-    staged: Mapping[str, Path],
+    staged: Mapping[str, StagedTable],
     wrap: SecretWrap,
     op_id: tuple[int, int] | None,
     still_ours: Callable[[], None],
@@ -94,7 +95,7 @@ def staged_lines(path: Path) -> Iterator[bytes]:
             yield line.rstrip(b"\n")
 
 
-def _prepare(staged: Mapping[str, Path], wrap: SecretWrap) -> _Plan:
+def _prepare(staged: Mapping[str, StagedTable], wrap: SecretWrap) -> _Plan:
     plan = _compare(staged, wrap)
     _brake(plan)
     if any(plan.differences.values()):
@@ -114,14 +115,14 @@ def _brake(plan: _Plan) -> None:
     brake.check(BrakeSubject.SETTINGS, removals, doomed, names)
 
 
-def _compare(staged: Mapping[str, Path], wrap: SecretWrap) -> _Plan:
+def _compare(staged: Mapping[str, StagedTable], wrap: SecretWrap) -> _Plan:
     with snapshots.read_transaction():
         writes, moved = journal.settings_writes(), [dataset for dataset in SETTINGS if dataset.label in staged]
         codecs = {dataset.label: RowCodec(dataset, wrap) for dataset in moved}
         return _Plan(
             settings_writes=writes,
             codecs=codecs,
-            differences={label: difference_of(codec, staged_lines(staged[label])) for label, codec in codecs.items()},
+            differences={label: difference_of(codec, staged[label]) for label, codec in codecs.items()},
             unmoved=[table for table in digests(wrap) if table.dataset not in staged],
         )
 

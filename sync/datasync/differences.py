@@ -5,12 +5,13 @@ The line of a plain row is what is hashed, so rows that stay are known by the ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from blake3 import blake3
 
+from sync.datasync.buckets import StagedTable
 from sync.datasync.bulk import Bulk, is_plain
 from sync.datasync.registry import Dataset
 from sync.datasync.rows import Row, RowCodec, RowSum, sum_of
@@ -46,16 +47,22 @@ class Difference(Writes):
     gone: dict[Row, str] = field(kw_only=True)
 
 
-def difference_of(codec: RowCodec, staged: Iterable[bytes]) -> Difference:
-    """What differs between the table as it is in the database now and these lines of the primary, which are checked."""
+def difference_of(codec: RowCodec, staged: StagedTable) -> Difference:
+    """What differs between the table as it is in the database now and these lines of the primary, which are checked.
+
+    Rows that were not to be sent again stay and count as they are here.
+    """
     total, is_as_hashed = RowSum(), is_plain(codec.dataset)
     left: dict[bytes, Any] = {}  # by their hashes: lines of a plain table, rows of another one
     if is_as_hashed:
         left = {blake3(line).digest(): line for lines in Bulk(codec.dataset).lines() for line in lines}
     else:
         left = {blake3(codec.digest_line(row)).digest(): row for row in codec.read()}
+    for digest in [digest for digest in left if staged.stays(digest)]:
+        total.add_digest(digest)
+        del left[digest]
     new: list[bytes] = []
-    for line in staged:
+    for line in staged.lines():
         digest = blake3(line if is_as_hashed else codec.digest_line(codec.parse(line))).digest()
         total.add_digest(digest)
         if left.pop(digest, None) is None:

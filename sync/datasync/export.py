@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -17,6 +18,7 @@ from sync import crash, journal
 from sync.datasync import blob_frames, brake, frames, marks, remembered, served, snapshots, tombstones, union
 from sync.datasync.blob_frames import Helps
 from sync.datasync.blobs_in import store_blobs
+from sync.datasync.buckets import differing_lines
 from sync.datasync.bulk import Bulk
 from sync.datasync.frames import FrameReader, LineCutter, Section
 from sync.datasync.receive import check_space, note_blob
@@ -113,11 +115,17 @@ def rows(message: PullRows) -> Iterator[bytes | bytearray]:
     """
     limits = snapshots.limits(message.snapshot_id) | served.reached(message.snapshot_id)
     _in_source_state()
-    tables = [(Section(label), snapshots.lines(message.snapshot_id, label)) for label in message.tables]
+    tables = [(Section(label), _table_lines(message, label)) for label in message.tables]
     for wanted in message.wanted:
         if wanted.upto > limits.get(wanted.key, 0):
             raise refused(Refusal.SNAPSHOT_GONE)
     return snapshots.kept_while(message.snapshot_id, _row_frames(tables, message.wanted))
+
+
+def _table_lines(message: PullRows, label: str) -> Iterator[bytes]:
+    whole = partial(snapshots.lines, message.snapshot_id, label)
+    lines = whole()  # refuses at once what is not there
+    return differing_lines(label, message.held[label], whole) if label in message.held else lines
 
 
 def blob_stream(message: PullBlobs) -> Iterator[bytes | bytearray]:

@@ -14,7 +14,6 @@ from django.db.models import Q
 from appliances import blob_partials, blobs
 from appliances.blob_partials import Partial
 from appliances.choices import SyncStage, SyncStatus
-from sync.datasync.apply import staged_lines
 from sync.datasync.blobs_in import Resumed, store_blobs
 from sync.datasync.frames import FrameReader
 from sync.datasync.lease import Progress
@@ -79,7 +78,7 @@ def earlier_versions(received: Received, wanted: Collection[str]) -> dict[str, s
         if not dataset.blob_field or staged is None or not wanted:
             continue
         codec, place = RowCodec(dataset, NO_SECRETS), dataset.fields.index(dataset.blob_field)
-        for line in staged_lines(staged):
+        for line in staged.lines():
             if len(found) < MOST_DIFFED and any(name.decode() in wanted for name in _IDS.findall(line)):
                 row = dict(zip(dataset.fields, codec.parse(line), strict=True))
                 earlier = _earlier(dataset, row)

@@ -16,7 +16,18 @@ from appliances import disk, selectors
 from appliances.choices import BrakeSubject, OperationKind, Role, Severity, SyncStage, SyncStatus, SyncTrigger
 from appliances.models import BackupSettings
 from sync import crash, history, journal
-from sync.datasync import apply, brake, failures, lease, manifests, marks, receive, remembered, tombstones, union
+from sync.datasync import (
+    apply,
+    brake,
+    failures,
+    lease,
+    manifests,
+    marks,
+    receive,
+    remembered,
+    tombstones,
+    union,
+)
 from sync.datasync.fetch import fetch, room_for
 from sync.datasync.folders.pull import pull_folders
 from sync.datasync.lease import LeaseLost, Progress
@@ -259,9 +270,11 @@ class _Pull:
         rows = {table.dataset: table.rows for table in manifest.settings}
         self._run.rows_total = self._run.rows_done + sum(rows[label] for label in plan.tables)
         self._run.rows_total += sum(wanted.upto - wanted.after for wanted in plan.fetch)
-        question = PullRows(snapshot_id=manifest.snapshot_id, tables=plan.tables, wanted=plan.fetch)
+        question = PullRows(manifest.snapshot_id, plan.tables, plan.fetch, receiver.told)
         with self._client.open_stream(question) as frames:
-            return receiver.read(frames)
+            received = receiver.read(frames)
+        self._run.rows_total = self._run.rows_done  # of a large table, only rows that differ have come
+        return received
 
     def _blobs(self, manifest: Manifest, received: Received) -> None:
         absent = receive.missing(received.blobs)

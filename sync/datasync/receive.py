@@ -15,7 +15,8 @@ from uuid import UUID
 from django.conf import settings
 
 from appliances import blobs, disk
-from sync.datasync import union
+from sync.datasync import buckets, union
+from sync.datasync.buckets import StagedTable
 from sync.datasync.bulk import Bulk, is_plain
 from sync.datasync.frames import LineCutter, Section, section_of, split
 from sync.datasync.lease import Progress
@@ -54,7 +55,7 @@ class Staging:
 class Received:
     """The rows that came, staged, and the blobs they refer to with their sizes."""
 
-    tables: dict[str, Path] = field(default_factory=dict)
+    tables: dict[str, StagedTable] = field(default_factory=dict)
     append: dict[Wanted, Path] = field(default_factory=dict)
     blobs: dict[str, int] = field(default_factory=dict)
 
@@ -67,6 +68,8 @@ class RowReceiver:
         self._progress = progress
         self._wrap = wrap
         self.received = Received()
+        held = buckets.held_of(plan.tables)
+        self.told = {label: found.told() for label, found in held.items()}  # what the primary is asked with
         self._wanted = {Section(*wanted.key): wanted for wanted in plan.fetch}
         self._expected = [Section(label) for label in plan.tables] + list(self._wanted)
         for section in self._expected:
@@ -76,7 +79,7 @@ class RowReceiver:
             if section.origin:
                 self.received.append[self._wanted[section]] = path
             else:
-                self.received.tables[section.dataset] = path
+                self.received.tables[section.dataset] = StagedTable(path, held.get(section.dataset))
 
     def read(self, frames: Iterable[bytes | bytearray]) -> Received:
         """All rows, staged; each section once, in the order asked for.
@@ -105,19 +108,26 @@ class RowReceiver:
         finally:
             if reader is not None:
                 reader.file.close()
+        if any(table.held is not None and table.resent is None for table in self.received.tables.values()):
+            raise PeerMisbehaved("a settings table of the data-sync does not say which rows follow")
         return self.received
 
     def _open(self, section: Section) -> _SectionReader:
         codec = RowCodec(by_label()[section.dataset], self._wrap)
-        return _SectionReader(codec, self._wanted.get(section), self._staging.path(section), self.received.blobs)
+        table = None if section.origin else self.received.tables[section.dataset]
+        place = self._staging.path(section)
+        return _SectionReader(codec, self._wanted.get(section), table, place, self.received.blobs)
 
 
 class _SectionReader:
     """Checks and stages the rows of one section."""
 
-    def __init__(self, codec: RowCodec, wanted: Wanted | None, path: Path, found: dict[str, int]) -> None:
+    def __init__(
+        self, codec: RowCodec, wanted: Wanted | None, table: StagedTable | None, path: Path, found: dict[str, int]
+    ) -> None:
         self._codec = codec
         self._wanted = wanted
+        self._table = table
         self._bulk = Bulk(codec.dataset) if is_plain(codec.dataset) else None
         self._cutter = LineCutter()
         self._blobs = found
@@ -127,6 +137,8 @@ class _SectionReader:
     def feed(self, body: bytes | memoryview) -> int:
         """Take a piece; the number of rows that are complete with it."""
         lines = self._cutter.feed(body)
+        if lines and self._table is not None and self._table.held is not None and self._table.resent is None:
+            self._table.begin(lines.pop(0))
         rows: Sequence[Sequence[Any]]
         rows = self._bulk.load(lines) if self._bulk else [self._codec.parse(line) for line in lines]
         if self._wanted is not None:

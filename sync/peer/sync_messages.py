@@ -93,13 +93,17 @@ class Days(Message):
 
 @dataclasses.dataclass(frozen=True)
 class PullRows(Message):
-    """Send these settings tables of the snapshot, then these append-only rows."""
+    """Send these settings tables of the snapshot, then these append-only rows.
+
+    Of some tables, rows are here already (`held`, sums by bucket): send those that differ.
+    """
 
     path: ClassVar[str] = "pull-rows"
     may_repeat: ClassVar[bool] = True
     snapshot_id: str
     tables: list[str]
     wanted: list[Wanted]
+    held: dict[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
