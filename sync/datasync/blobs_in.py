@@ -97,14 +97,13 @@ class _Incoming:
             raise refused(Refusal.BLOB_MISSING, f"{blob_id}.")
         try:
             if isinstance(content, memoryview):
-                stored = batch.store_content(blob_id, content).size_bytes
-                self._count(size_bytes=stored)
+                counted = stored = batch.store_content(blob_id, content).size_bytes
             else:
-                stored = self._store_larger(batch, blob_id, content, after)
+                counted, stored = 0, self._store_larger(batch, blob_id, content, after)
         except blobs.BlobCorrupt:
             self.damaged.append(blob_id)
             return 0
-        self._count(blobs=1)
+        self._count(blobs=1, size_bytes=counted)
         return stored
 
     def _store_larger(self, batch: blobs.Batch, blob_id: str, content: Incoming, after: ExitStack) -> int:

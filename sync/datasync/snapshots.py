@@ -11,7 +11,6 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 
 from django.conf import settings
@@ -80,7 +79,7 @@ def names() -> list[str]:
 def add_table(snapshot_id: str, dataset: Dataset, wrap: SecretWrap) -> None:
     """The snapshot holds the table as the current transaction sees it."""
     codec = RowCodec(dataset, wrap)
-    lines = chain.from_iterable(Bulk(dataset).lines()) if is_plain(dataset) else map(codec.wire_line, codec.read())
+    lines = map(b"\n".join, Bulk(dataset).lines()) if is_plain(dataset) else map(codec.wire_line, codec.read())
     _write(_root() / snapshot_id / dataset.label, lines)
 
 
