@@ -270,21 +270,15 @@ class Batch:
         if not self._waiting:
             return
         with full_disk_named(), guard(fcntl.LOCK_SH):
-            if len(self._waiting) <= FEW:
-                self._publish_few()
+            root = Path(settings.BLOB_DIR)
+            if len(self._waiting) <= FEW:  # else this waited for all that others have written on the file system
+                _publish({staged: _place(str(root), blob_id) for blob_id, staged in self._waiting.items()})
             else:
-                root = Path(settings.BLOB_DIR)
                 durable.sync_file_system(Path(self._folder))
                 for blob_id, staged in self._waiting.items():
                     _rename(staged, _place(str(root), blob_id))
                 durable.sync_file_system(root)
         self._waiting.clear()
-
-    def _publish_few(self) -> None:
-        """Without a sync of the file system, which would wait for whatever others have written on it as well."""
-        for staged in self._waiting.values():
-            durable.fsync(Path(staged))
-        _name_all({staged: _place(str(settings.BLOB_DIR), blob_id) for blob_id, staged in self._waiting.items()})
 
     def _next_place(self) -> str:
         self._count += 1
@@ -317,7 +311,7 @@ def adopt(staged: Path, blob_id: str) -> None:
     """
     os.utime(staged)
     with full_disk_named(), guard(fcntl.LOCK_SH):
-        _publish(staged, path(blob_id))
+        _publish({str(staged): str(path(blob_id))})
 
 
 def absent(blob_ids: Iterable[str]) -> set[str]:
@@ -380,21 +374,14 @@ def _chunks(source: Source) -> Iterator[Content]:
         yield chunk
 
 
-def _publish(staged: Path, target: Path) -> None:
-    durable.fsync(staged)
-    _name_all({str(staged): str(target)})
-
-
-def _name_all(targets: Mapping[str, str]) -> None:
-    """Give staged files, whose bytes are on the disk, their names; these are on the disk when this returns."""
-    made_folder = False
-    for staged, target in targets.items():
-        made_folder |= _rename(staged, target)
+def _publish(targets: Mapping[str, str]) -> None:
+    """Bring staged files to the disk, and then the names they are given."""
+    for staged in targets:
+        durable.fsync(Path(staged))
+    made = [target for staged, target in targets.items() if _rename(staged, target)]
     folders = {os.path.dirname(target) for target in targets.values()}
-    for folder in folders:
+    for folder in [*folders, *{os.path.dirname(os.path.dirname(target)) for target in made}]:
         durable.fsync(Path(folder))
-    for root in {os.path.dirname(folder) for folder in folders} if made_folder else ():
-        durable.fsync(Path(root))
 
 
 def _rename(staged: str, target: str) -> bool:
