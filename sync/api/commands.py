@@ -47,6 +47,7 @@ def set_failover_role(account: Account, parameters: Mapping[str, str], address: 
             target,
             want_final_sync=want_final_sync,
             without_peer=without_peer,
+            accepts_loss=True,
             requested_by=f"{account.username} (API, {address})",
         )
         tasks.start_role_change(change)

@@ -18,10 +18,13 @@ from sync.rules.due import PROBE_TOTAL_SECONDS
 from sync.rules.facts import BACKUP_STATES, PRIMARY_STATES, Header, Operation, RoleState, ballot, header_of
 
 
-def request(target: Role, *, want_final_sync: bool, without_peer: bool, requested_by: str) -> RoleChange:
+def request(
+    target: Role, *, want_final_sync: bool, without_peer: bool, requested_by: str, accepts_loss: bool = False
+) -> RoleChange:
     """Ask for a role. A planned swap is RUNNING afterwards and goes on by itself; everything else has ended.
 
-    The caller enqueues `drive` when the change is RUNNING and this appliance is the backup.
+    `without_peer`: even if the peer cannot be dealt with. `accepts_loss`: where it cannot be contacted, become primary
+    and leave what it took in since the last data-sync with it; whoever asked saw it answer otherwise. The caller enqueues `drive` when the change is RUNNING and this appliance is the backup.
 
     Raises:
         ChangeRefused: nothing was changed; the message says why, the remedy what to do.
@@ -54,6 +57,12 @@ def request(target: Role, *, want_final_sync: bool, without_peer: bool, requeste
         )
     if target == Role.BACKUP:
         return _become_backup(record, peer, seen.detail)
+    if peer is None and not (without_peer or accepts_loss):
+        raise ChangeRefused(
+            f"The peer cannot be contacted. Nothing was changed. {seen.detail}",
+            remedy="Ask again when it answers, or say that this appliance is to be primary without it: what it took in "
+            "since the last data-sync is not here then.",
+        )
     if peer is None and state.role == Role.PRIMARY:
         return _serve_again(record, seen)
     return _alone(record, e.BecomePrimary(None)) if peer is None else _become_primary(record, peer)

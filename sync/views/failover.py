@@ -116,6 +116,7 @@ def change_role(request: HttpRequest) -> HttpResponse:
             Role(target),
             want_final_sync=wishes["want_final_sync"],
             without_peer=wishes["without_peer"] or (target == Role.PRIMARY and wishes["accept_loss"]),
+            accepts_loss=not it.peer.answers,
             requested_by=who(request),
         )
         tasks.start_role_change(change)

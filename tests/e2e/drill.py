@@ -59,7 +59,9 @@ tasks.sync_now("drill")
 ASK = """
 from appliances.choices import Role
 from sync import role_changes, tasks
-change = role_changes.request(Role(role), want_final_sync=box, without_peer=force, requested_by="drill")
+change = role_changes.request(
+    Role(role), want_final_sync=box, without_peer=force, accepts_loss=True, requested_by="drill"
+)
 tasks.start_role_change(change)
 """
 

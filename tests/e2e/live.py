@@ -26,6 +26,7 @@ from appliances.host.programs import is_free
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
+MOST_LINES = 60  # of a traceback
 FREE_SECONDS = 15.0  # after a kill, until the last of its programs has let go of the address
 NAMESPACE = "{http://www.bomgar.com/namespaces/API/command}"
 
@@ -245,8 +246,13 @@ class LiveAppliance:
         return found[0]
 
     def tracebacks(self) -> list[str]:
-        """Every line of its logs that carries a traceback."""
-        return [line for line in self._lines() if "Traceback (most recent call last)" in line]
+        """Every traceback of its logs: the line that carries it, and what follows it where that is plain text."""
+        lines = self._lines()
+        return [
+            "\n".join(lines[number : number + 1 if '"level"' in line else number + MOST_LINES])
+            for number, line in enumerate(lines)
+            if "Traceback (most recent call last)" in line
+        ]
 
     def loud_lines(self) -> list[str]:
         """Every line of its logs that is a warning or worse."""

@@ -12,7 +12,9 @@ from tests.sync.boxes import KEY, Box
 BEGIN = """
 from appliances.choices import Role
 from sync import role_changes
-change = role_changes.request(Role.{role}, want_final_sync=False, without_peer={without_peer}, requested_by="anna")
+change = role_changes.request(
+    Role.{role}, want_final_sync=False, without_peer={without_peer}, accepts_loss=True, requested_by="anna"
+)
 result = change.pk.hex
 """
 DRIVE = "import uuid; from sync import role_changes; role_changes.drive(uuid.UUID({id!r}))"

@@ -296,6 +296,14 @@ def test_becoming_primary_without_the_peer_needs_the_loss_accepted(admin: Client
     assert not RoleChange.objects.exists()
 
 
+def test_a_peer_that_turned_silent_since_the_page_was_made_is_not_left_out_unasked(admin: Client) -> None:
+    pair.backup()
+    FailoverRelationship.objects.update(peer_host="127.0.0.1", peer_port=9)
+    response = admin.post(PAGE + "role-change/", {"target": "primary"}, follow=True)
+    assert "The peer cannot be contacted. Nothing was changed." in text(response)
+    assert journal.read().state == State.B_IDLE
+
+
 def test_a_confirmation_for_a_role_that_is_held_already_changes_nothing(admin: Client) -> None:
     pair.paired()
     response = admin.post(PAGE + "role-change/", {"target": "primary"}, follow=True)

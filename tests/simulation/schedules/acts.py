@@ -175,7 +175,9 @@ class Stage:
         """Become Primary or Become Backup."""
 
         def act() -> None:
-            change = role_changes.request(target, want_final_sync=final, without_peer=force, requested_by="anna")
+            change = role_changes.request(
+                target, want_final_sync=final, without_peer=force, accepts_loss=True, requested_by="anna"
+            )
             if change.kind != "switchover":
                 self.truth.decide()
             tasks.start_role_change(change)
