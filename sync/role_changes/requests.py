@@ -24,7 +24,8 @@ def request(
     """Ask for a role. A planned swap is RUNNING afterwards and goes on by itself; everything else has ended.
 
     `without_peer`: even if the peer cannot be dealt with. `accepts_loss`: where it cannot be contacted, become primary
-    and leave what it took in since the last data-sync with it; whoever asked saw it answer otherwise. The caller enqueues `drive` when the change is RUNNING and this appliance is the backup.
+    and leave what it took in since the last data-sync with it; whoever asked saw it answer otherwise. The caller
+    enqueues `drive` when the change is RUNNING and this appliance is the backup.
 
     Raises:
         ChangeRefused: nothing was changed; the message says why, the remedy what to do.
