@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -155,6 +156,12 @@ def _role() -> str:
     if state == State.P_SUPERSEDED:
         return "The peer has taken the primary role over; this appliance has stopped serving."
     return ""
+
+
+def told_of_peer(message: str, peer: str, own: str) -> str:
+    """What the peer says of its health, in the words of this appliance: host names instead of "this appliance"."""
+    names = {"this appliance": peer, "the peer": own}
+    return re.sub("(?i)this appliance|the peer", lambda found: names[found[0].lower()], message)
 
 
 @cache

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -29,41 +28,13 @@ from sync.rules.facts import HOLDING_STATES, RoleState, role_of
 from sync.rules.progress import RunningSync
 from sync.rules.verified import Verified
 from sync.shared_ips import PairedAddress, Told, of_pair
+from sync.troubles import Problem, Trouble
 
 SILENT_AFTER = dt.timedelta(seconds=10)  # the peer is asked each few seconds; more than this is no hiccup
 CONFLICT_AFTER_POLLS = 2  # one equal answer may be an old one that crossed a role change
 LATE_AFTER_MORE = dt.timedelta(minutes=1)  # than two intervals: one data-sync may be running, one may be waited for
 EXACT_MINUTES = 10  # below that, a duration is told with its seconds
 NOT_DONE = (SyncStatus.FAILED, SyncStatus.REFUSED)
-
-
-class Trouble(StrEnum):
-    """The kinds of problems, the gravest first."""
-
-    CONFLICT = "conflict"
-    SUPERSEDED = "superseded"
-    PEER_SUPERSEDED = "peer_superseded"
-    REFUSED = "refused"
-    SILENT = "silent"
-    LEFT = "left"
-    SHARED_IP = "shared_ip"
-    NEVER_SYNCED = "never_synced"
-    BACKUP_OFF = "backup_off"
-    NOT_SYNCED = "not_synced"
-    LATE = "late"
-    FOLDER = "folder"
-    LOST_FILES = "lost_files"
-    PEER_UNWELL = "peer_unwell"
-    MISMATCH = "mismatch"
-    UNWELL = "unwell"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that an administrator should look at, as a sentence."""
-
-    kind: Trouble
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -287,7 +258,13 @@ class Overview:
         if self.view.outcome == ProbeOutcome.REFUSED:
             yield Problem(Trouble.REFUSED, f"The peer answers, but refuses this appliance: {self.view.detail}")
         elif not self.peer_answers and not self.is_peer_new:
-            yield Problem(Trouble.SILENT, f"The peer {self.peer_name} does not answer.")
+            silence = f"The peer {self.peer_name} does not answer."
+            if self.is_without_primary:
+                silence = (
+                    f"No appliance is known to serve: this one is backup, and {self.peer_name}, which does not answer, "
+                    "was backup too."
+                )
+            yield Problem(Trouble.SILENT, silence)
         elif self.peer_role == Role.NONE:
             yield Problem(Trouble.LEFT, "The peer no longer has a failover relationship with this appliance.")
         for shared in self.shared:
@@ -297,10 +274,23 @@ class Overview:
         yield from self._problems_of_sync()
         if self.verified.lost:
             yield Problem(Trouble.LOST_FILES, verified.lost_sentence())
-        if self.peer_answers and self.said.get("healthy") is False:
-            yield Problem(Trouble.PEER_UNWELL, f"The peer reports a problem: {self.said.get('health_message')}")
+        if self.peer_trouble and not self.is_peer_superseded:
+            yield Problem(Trouble.PEER_UNWELL, f"{self.peer_name} reports a problem: {self.peer_trouble}")
         if difference := mismatch(self.view):
             yield Problem(Trouble.MISMATCH, difference)
+
+    @property
+    def peer_trouble(self) -> str:
+        """What the peer, answering now, says is wrong with it, in the words of this appliance; empty if nothing is."""
+        if not self.peer_answers or self.said.get("healthy") is not False:
+            return ""
+        message = str(self.said.get("health_message") or "It gives no reason.")
+        return health.told_of_peer(message, self.peer_name, self.host_name)
+
+    @property
+    def is_without_primary(self) -> bool:
+        """Whether this is a backup whose silent peer was backup too when it was heard last."""
+        return self.role == self.peer_role == Role.BACKUP and not self.peer_answers and not self.is_busy
 
     @property
     def _waits(self) -> str:

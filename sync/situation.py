@@ -15,9 +15,10 @@ from appliances.choices import ChangeStatus, ProbeOutcome, Role, State
 from appliances.models import FailoverRelationship
 from sync import overview
 from sync.models import RoleChange
-from sync.overview import Overview, Trouble, objects
+from sync.overview import Overview, objects
 from sync.peer import identity
 from sync.rules.takeover import Verdict
+from sync.troubles import Trouble
 
 FINISHED_CHANGE_SHOWN = dt.timedelta(minutes=2)
 
@@ -203,6 +204,9 @@ def _silent(it: Situation) -> Headline:
         return Headline(
             "bad", f"No backup: {it.peer.name} does not answer", f"This appliance serves; {seen}. {_only_here(it)}"
         )
+    if it.is_without_primary:
+        detail = f"This appliance is backup, and it was backup too; {seen}. If it is down, press Become Primary here."
+        return Headline("bad", f"No primary: {it.peer.name} does not answer", detail)
     detail = f"This appliance is the backup; {seen}. {_take_over(it)} {_loss(it)}"
     return Headline("bad", f"{it.peer.name} does not answer", detail)
 
@@ -304,6 +308,9 @@ def _sentence(it: Situation, kind: Trouble) -> str:
 def _only_here(it: Situation) -> str:
     if it.lag is None:
         return "Nothing of its data is on another appliance."
+    if it.peer_role == Role.PRIMARY:  # when it was heard last: this one took over from it
+        ago = overview.ago(it.lag)
+        return f"What {it.peer.name} took in after the last data-sync, {ago} ago, is not here until it is back."
     return f"What changed in the last {overview.ago(it.lag)} is on this appliance alone."
 
 

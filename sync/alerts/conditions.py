@@ -196,9 +196,7 @@ def _peer_unwell(it: Sight) -> str | None:
         return None
     if it.known.is_peer_superseded:
         return None  # told by itself, and a reason for this
-    if it.known.said.get("healthy") is not False:
-        return ""
-    return str(it.known.said.get("health_message") or "It gives no reason.")
+    return it.known.peer_trouble
 
 
 def _sync_failing(it: Sight) -> str | None:

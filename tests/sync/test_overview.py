@@ -14,7 +14,7 @@ from appliances.models import Account, BackupSettings, FailoverRelationship, Sha
 from sync import health, overview, situation
 from sync.health import Health
 from sync.models import DamagedFile, PeerView, RoleJournal, SyncRun
-from sync.overview import Trouble
+from sync.troubles import Trouble
 from tests.sync import pair
 from tests.sync.management.test_commands import call
 
@@ -163,3 +163,27 @@ def test_both_appliances_tell_the_same_age_after_a_swap() -> None:
     SyncRun.objects.all().delete()
     RoleJournal.objects.update(state=State.B_IDLE)
     assert overview.now().last_sync == overview.LastSync(at, "success")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("The disk is nearly full: 1 GB.", "site2.example.com reports a problem: The disk is nearly full: 1 GB."),
+        (
+            "The web server of this appliance does not answer.",
+            "site2.example.com reports a problem: The web server of site2.example.com does not answer.",
+        ),
+        (
+            "This appliance is cut off: the peer does not answer.",
+            "site2.example.com reports a problem: site2.example.com is cut off: site1.example.com does not answer.",
+        ),
+    ],
+)
+def test_what_the_peer_says_of_itself_is_not_taken_for_this_appliance(said: str, told: str) -> None:
+    pair.paired(healthy=False, health_message=said)
+    assert [problem.sentence for problem in overview.now().problems] == [told]
+
+
+def test_a_superseded_peer_is_told_once() -> None:
+    pair.paired(peer_state=State.P_SUPERSEDED, healthy=False, health_message="The peer has taken the role over.")
+    assert [problem.kind for problem in overview.now().problems] == [Trouble.PEER_SUPERSEDED]

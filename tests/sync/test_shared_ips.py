@@ -17,8 +17,8 @@ from appliances.models import Account, FailoverRelationship, IPConfig, SharedIP
 from appliances.shared_ips import SharedAddress
 from sync import overview, situation
 from sync.models import PeerView, StatusEvent
-from sync.overview import Trouble
 from sync.shared_ips import PairedAddress, Told, of_pair
+from sync.troubles import Trouble
 from tests.sync import pair
 
 PAGE = "/login/management/failover/"

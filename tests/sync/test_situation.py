@@ -45,6 +45,30 @@ def test_a_silent_peer_is_loud_on_both_sides() -> None:
     assert "What changed in the last 4 min is on this appliance alone." in headline().detail
 
 
+def test_after_a_take_over_what_the_old_primary_took_in_last_is_not_said_to_be_here() -> None:
+    pair.paired(peer_state=State.P_ACTIVE)
+    pair.silent()
+    assert headline().title == "No backup: site2.example.com does not answer"
+    assert "alone" not in headline().detail
+    assert (
+        "What site2.example.com took in after the last data-sync, 4 min ago, is not here until it is back."
+        in headline().detail
+    )
+
+
+def test_a_backup_beside_a_silent_backup_says_that_nobody_is_known_to_serve() -> None:
+    pair.backup(header={"state": State.B_IDLE, "term": 4, "op": None})
+    pair.silent()
+    assert headline().title == "No primary: site2.example.com does not answer"
+    assert "it was backup too" in headline().detail
+    assert "lose" not in headline().detail
+    known = overview.now()
+    assert next(problem.sentence for problem in known.problems) == (
+        "No appliance is known to serve: this one is backup, and site2.example.com, which does not answer, "
+        "was backup too."
+    )
+
+
 def test_the_latest_answer_being_old_counts_as_silence() -> None:
     pair.paired()
     PeerView.objects.update(answered_at=timezone.now() - overview.SILENT_AFTER - dt.timedelta(seconds=1))

@@ -492,3 +492,19 @@ def test_a_take_over_of_last_week_lapses_and_its_subject_reads_well() -> None:
     [mail] = world.wait(15)
     assert mail.event == "took_over.lapsed"
     assert mail.subject == "[site1.example.com] No longer applies: the take-over by site1.example.com"
+
+
+def test_a_silent_backup_beside_a_backup_is_not_called_the_primary() -> None:
+    world = World()
+    pair.backup(header={"state": State.B_IDLE, "term": 4, "op": None})
+    world.wait(20)
+    silent()
+    [begun] = world.wait(10)
+    assert begun.subject == "[site1.example.com] No primary: site2.example.com does not answer, and was backup too"
+    assert "nobody is known to serve clients" in " ".join(begun.text.split())
+    assert "The primary" not in begun.text
+    answers()
+    [ended] = world.wait(15)
+    assert "site2.example.com answers again. site1.example.com is still backup, and so is" in " ".join(
+        ended.text.split()
+    )
