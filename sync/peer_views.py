@@ -43,6 +43,7 @@ from sync.peer.sync_messages import (
     PullRows,
     PushAppend,
     PushDeletions,
+    PushHeld,
     SettingsAsked,
     SettingsChosen,
 )
@@ -103,6 +104,7 @@ ENDPOINTS = by_path(
     Endpoint(PullBlobs, export.blob_stream, gives_stream=True),
     Endpoint(PullFiles, repair.answer_files, gives_stream=True),
     Endpoint(PushDeletions, export.may_delete, takes_stream=True),
+    Endpoint(PushHeld, export.held),
     Endpoint(PushAppend, export.accept, takes_stream=True),
     Endpoint(PullEnd, export.end),
     Endpoint(FolderBegin, serve.begin, gives_stream=True),

@@ -10,7 +10,7 @@ import importlib
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
@@ -75,11 +75,19 @@ class FakePeer:
         yield self._frames(message.path)
 
     def send_stream(self, message: Any, payloads: Iterable[bytes], reply_type: Any) -> Any:
+        from sync.errors import PeerRefused, PeerSilent
         from sync.peer import messages
 
         self._begin(message.path)
-        sent = [self._passed(message.path, bytes(frame)) for frame in payloads]
-        return messages.parse(reply_type, self._call("send", message.path, messages.render(message), sent))
+        sent: list[bytes] = []
+        try:
+            for frame in payloads:
+                sent.append(self._passed(message.path, bytes(frame)))
+        except PeerSilent:  # what had been sent by then has arrived
+            with suppress(PeerRefused):
+                self._call("send", message.path, messages.render(message), sent, True)
+            raise
+        return messages.parse(reply_type, self._call("send", message.path, messages.render(message), sent, False))
 
     def _begin(self, path: str) -> None:
         self.asked.append(path)
@@ -170,8 +178,16 @@ def answer_next() -> Any:
     return _refusable(lambda: next(_open, None))
 
 
-def answer_send(path: str, body: bytes, frames: list[bytes]) -> Any:
+def answer_send(path: str, body: bytes, frames: list[bytes], is_cut: bool) -> Any:
     from sync.peer import messages
 
     endpoint = _endpoint(path)
-    return _refusable(lambda: messages.render(endpoint.answer(messages.parse(endpoint.message, body), iter(frames))))
+    stream = _until_cut(frames) if is_cut else iter(frames)
+    return _refusable(lambda: messages.render(endpoint.answer(messages.parse(endpoint.message, body), stream)))
+
+
+def _until_cut(frames: list[bytes]) -> Frames:
+    from sync.errors import PeerMisbehaved
+
+    yield from frames
+    raise PeerMisbehaved("the stream ends without its seal")

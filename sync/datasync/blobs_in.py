@@ -6,7 +6,7 @@ A larger one is kept while it comes, so that the next attempt goes on where a cu
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -29,6 +29,30 @@ class Resumed:
 
     partials: dict[str, Partial] = field(default_factory=dict)
     bases: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        sizes: Mapping[str, int],
+        wanted: Iterable[str],
+        *,
+        bases: Mapping[str, str] | None = None,
+        most: int = blobs.MAX_BLOB_BYTES,
+        tick: Callable[[], None] = lambda: None,
+    ) -> Resumed:
+        """What has come of these blobs before, at most so many bytes of each, hashed: no sender waits for that.
+
+        A blob of which somebody else receives the rest is left out.
+        """
+        resumed = cls(bases={blob_id: bases[blob_id] for blob_id in wanted if blob_id in bases} if bases else {})
+        for blob_id in wanted:
+            if sizes[blob_id] < blob_partials.LEAST_BYTES or not blob_partials.held(blob_id):
+                continue
+            partial = Partial.claim(blob_id)
+            if partial is not None:
+                resumed.partials[blob_id] = partial
+                partial.resume(min(sizes[blob_id], most + 1), tick)
+        return resumed
 
     @property
     def helps(self) -> Helps:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from functools import partial
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from appliances import blobs, selectors
+from appliances import blob_partials, blobs, selectors
 from appliances.choices import BrakeSubject
 from appliances.models import FailoverRelationship
 from sync import crash, journal
 from sync.datasync import blob_frames, brake, frames, marks, remembered, served, snapshots, tombstones, union
 from sync.datasync.blob_frames import Helps
-from sync.datasync.blobs_in import store_blobs
+from sync.datasync.blobs_in import Resumed, store_blobs
 from sync.datasync.buckets import differing_lines
 from sync.datasync.bulk import Bulk
+from sync.datasync.fetch import room_for
 from sync.datasync.frames import FrameReader, LineCutter, Section
-from sync.datasync.receive import check_space, note_blob
+from sync.datasync.receive import note_blob
 from sync.datasync.refusals import refused
 from sync.datasync.registry import APPEND_ONLY, SETTINGS, TOMBSTONE, by_label
 from sync.datasync.wrapping import SecretWrap, for_snapshot
@@ -31,6 +33,7 @@ from sync.peer.messages import MAX_MESSAGE_BYTES, Done, render
 from sync.peer.sync_messages import (
     Days,
     DeletionsAllowed,
+    Held,
     Manifest,
     PullBegin,
     PullBlobs,
@@ -40,11 +43,13 @@ from sync.peer.sync_messages import (
     PushAppend,
     PushDeletions,
     PushDone,
+    PushHeld,
 )
 from sync.rules.diff import Mark, TableDigest, Wanted, root
 from sync.rules.facts import RoleState, header_of
 from sync.rules.snapshot import Refusal, may_serve
 
+MOST_RESUMED_BYTES = 4 << 30  # of a file that is pushed: they are hashed again while the backup waits
 SEAL_SECONDS = 20.0  # of the time that the backup waits for the manifest
 MAX_PUSH_BYTES = 48 * 1024 * 1024  # rows of one PUSH_APPEND, kept in memory until the stream has proved whole
 
@@ -154,6 +159,20 @@ def may_delete(message: PushDeletions, stream: Iterable[bytes | bytearray]) -> D
     return DeletionsAllowed(count)
 
 
+def held(message: PushHeld) -> Held:
+    """What is here of the files that are to come, so that a cut costs only what had not come.
+
+    Raises:
+        SyncRefused: the snapshot is gone.
+    """
+    snapshots.folder(message.snapshot_id)
+    _in_source_state()
+    if not all(map(blobs.is_blob_id, message.blobs)):
+        raise PeerMisbehaved("what is asked for is not a blob id")
+    partly = blob_partials.all_held()
+    return Held({name: min(partly.get(name, 0), MOST_RESUMED_BYTES) for name in blobs.absent(message.blobs)})
+
+
 def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone:
     """The append-only rows in the stream, and their blobs, are kept here.
 
@@ -171,8 +190,9 @@ def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone
         raise PeerMisbehaved("rows were sent that are not append-only")
     served.check_push(message.snapshot_id, wanted, _pair().peer_guid)
     there = Refusal.NO_SPACE_THERE
-    check_space(sum(listed.values()), len(listed), refusal=there)
-    damaged = store_blobs(reader, list(listed), refusal=there)
+    room_for(listed, refusal=there)
+    with closing(Resumed.of(listed, listed, most=MOST_RESUMED_BYTES)) as resumed:
+        damaged = store_blobs(reader, list(listed), resumed=resumed, refusal=there)
     if damaged:
         raise refused(Refusal.BLOB_CORRUPT, f"{damaged[0]}.")
     received = _pushed_lines(reader, wanted)

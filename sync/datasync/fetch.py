@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import closing
 from functools import reduce
 from operator import or_
@@ -12,7 +12,6 @@ from operator import or_
 from django.db.models import Q
 
 from appliances import blob_partials, blobs
-from appliances.blob_partials import Partial
 from appliances.choices import SyncStage, SyncStatus
 from sync.datasync.blobs_in import Resumed, store_blobs
 from sync.datasync.frames import FrameReader
@@ -54,7 +53,7 @@ def _fell_silent() -> bool:
     return last is not None and (last.stage, last.code) == (SyncStage.BLOBS, PeerSilent.code)
 
 
-def room_for(absent: dict[str, int]) -> int:
+def room_for(absent: dict[str, int], *, refusal: Refusal = Refusal.NO_SPACE) -> int:
     """The bytes that are still to come of these blobs.
 
     Raises:
@@ -63,7 +62,7 @@ def room_for(absent: dict[str, int]) -> int:
     held = blob_partials.all_held() if absent else {}
     needed = sum(size - min(held.get(blob_id, 0), size) for blob_id, size in absent.items())
     try:
-        check_space(needed, len(absent))
+        check_space(needed, len(absent), refusal=refusal)
     except SyncRefused:
         blob_partials.remove_older(math.inf)
         raise
@@ -102,7 +101,7 @@ def _fetch(
     names = list(wanted)
     for start in range(0, len(names), BLOBS_A_CALL):
         part = names[start : start + BLOBS_A_CALL]
-        with closing(_resumed(wanted, part, bases, progress)) as resumed:
+        with closing(Resumed.of(wanted, part, bases=bases, tick=progress.tick)) as resumed:
             helps = resumed.helps
             asked = PullBlobs(snapshot_id, part, dict(helps.starts), dict(helps.bases))
             with client.open_stream(asked) as frames:
@@ -111,16 +110,3 @@ def _fetch(
                 if reader.peek() is not None:
                     raise PeerMisbehaved("the data-sync carries more files than asked for")
     return damaged
-
-
-def _resumed(sizes: dict[str, int], part: Sequence[str], bases: dict[str, str], progress: Progress) -> Resumed:
-    """What has come of these blobs before, hashed: the primary does not wait for that."""
-    resumed = Resumed(bases={blob_id: bases[blob_id] for blob_id in part if blob_id in bases})
-    for blob_id in part:
-        if sizes[blob_id] < blob_partials.LEAST_BYTES or not blob_partials.held(blob_id):
-            continue
-        partial = Partial.claim(blob_id)
-        if partial is not None:
-            resumed.partials[blob_id] = partial
-            partial.resume(sizes[blob_id], progress.tick)
-    return resumed

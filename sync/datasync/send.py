@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from appliances import blobs
+from appliances import blob_partials, blobs
 from sync.datasync import blob_frames, frames, marks, tombstones
+from sync.datasync.blob_frames import Helps
 from sync.datasync.frames import Section
 from sync.datasync.lease import Progress
 from sync.datasync.receive import note_blob
@@ -15,7 +16,7 @@ from sync.datasync.registry import by_label
 from sync.datasync.rows import Row, RowCodec
 from sync.datasync.wrapping import NO_SECRETS
 from sync.peer.client import PeerClient
-from sync.peer.sync_messages import DeletionsAllowed, PushAppend, PushDeletions, PushDone
+from sync.peer.sync_messages import DeletionsAllowed, Held, PushAppend, PushDeletions, PushDone, PushHeld
 from sync.rules.diff import Mark, Wanted
 from sync.rules.snapshot import Refusal
 
@@ -35,7 +36,8 @@ def send(client: PeerClient, snapshot_id: str, wanted: Wanted, progress: Progres
     for batch, listed, is_last in _batches(codec, wanted):
         upto = wanted.upto if is_last else marks.mark_fields(codec, batch[-1])[2]
         part = Wanted(wanted.dataset, wanted.origin, wanted.incarnation, after, upto)
-        stream = _frames(codec, part, batch, listed, progress)
+        starts = _starts(client, snapshot_id, listed)
+        stream = _frames(codec, part, batch, listed, starts, progress)
         done = client.send_stream(PushAppend(snapshot_id=snapshot_id), stream, PushDone)
         after, answered = upto, done.marks
         progress.run.rows_sent += len(batch)
@@ -55,6 +57,18 @@ def ask_deletions(client: PeerClient, snapshot_id: str, wanted: Sequence[Wanted]
         client.send_stream(PushDeletions(snapshot_id=snapshot_id), frames.of_deletions(named), DeletionsAllowed)
 
 
+def _starts(client: PeerClient, snapshot_id: str, listed: dict[str, int]) -> dict[str, int]:
+    """How much of large files has come up before, by blob; what the primary has whole is taken off the list."""
+    if sum(listed.values()) < blob_partials.LEAST_BYTES:
+        return {}
+    absent = client.ask(PushHeld(snapshot_id, list(listed)), Held).absent
+    for blob_id in listed.keys() - absent.keys():
+        del listed[blob_id]
+    return {
+        blob_id: min(absent[blob_id], size - 1) for blob_id, size in listed.items() if size >= blob_partials.LEAST_BYTES
+    }
+
+
 def _batches(codec: RowCodec, wanted: Wanted) -> Iterator[tuple[list[Row], dict[str, int], bool]]:
     """The rows of each push with their blobs, and whether it is the last one, which may be of no row."""
     batch: list[Row] = []
@@ -72,11 +86,16 @@ def _batches(codec: RowCodec, wanted: Wanted) -> Iterator[tuple[list[Row], dict[
 
 
 def _frames(
-    codec: RowCodec, part: Wanted, batch: list[Row], listed: dict[str, int], progress: Progress
+    codec: RowCodec,
+    part: Wanted,
+    batch: list[Row],
+    listed: dict[str, int],
+    starts: dict[str, int],
+    progress: Progress,
 ) -> Iterator[bytes | bytearray]:
     yield frames.of_push(part, listed)
     try:
-        for frame in blob_frames.of_blobs(listed):
+        for frame in blob_frames.of_blobs(listed, Helps(starts)):
             progress.tick()
             yield frame
     except blobs.BlobMissing as error:

@@ -5,6 +5,7 @@ pull-days   -> Days           what is held of logs that differ though both sides
 pull-rows   -> frames         rows of the settings tables and append-only rows that the backup lacks
 pull-blobs  -> frames         files that the backup lacks
 push-deletions <- frames      the ids of what tombstones that come would delete on the primary: may they?
+push-held                      what the primary has of the files that come next, whole or in part
 push-append <- frames         append-only rows, with their files, that the primary lacks
 pull-end    -> Done           the snapshot is given back
 
@@ -144,6 +145,23 @@ class DeletionsAllowed(Message):
     """The tombstones may come; they will delete so many sessions and recordings."""
 
     count: int
+
+
+@dataclasses.dataclass(frozen=True)
+class PushHeld(Message):
+    """Say what you have of these files, which are to come with append-only rows."""
+
+    path: ClassVar[str] = "push-held"
+    may_repeat: ClassVar[bool] = True
+    snapshot_id: str
+    blobs: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Held(Message):
+    """These files are not here, and of each so many bytes have come in earlier attempts; the others are here."""
+
+    absent: dict[str, int]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -457,6 +457,38 @@ def test_a_large_file_goes_on_where_a_cut_ended_the_last_attempt(peer: FakePeer,
     both_hold_the_same(there)
 
 
+def test_a_large_recording_goes_up_where_a_cut_ended_the_last_attempt(peer: FakePeer, there: There) -> None:
+    content = random.Random(6).randbytes(12 * MIB)
+    sync(peer)
+    world.recording("long", content)
+    world.recording("short", b"short")
+    sent: list[int] = []
+
+    def count(path: str, frame: bytes) -> bytes:
+        if path == "push-append":
+            sent.append(len(frame))
+        return frame
+
+    peer.change, peer.cut_after = count, peer.frames + 9
+    with pytest.raises(SyncError):
+        sync(peer)
+    first, peer.cut_after = sum(sent), None
+    assert first > 6 * MIB
+    sync(peer)
+    assert sum(sent) < 12 * MIB + 64 * 1024
+    both_hold_the_same(there)
+
+
+def test_a_recording_that_the_primary_has_already_does_not_go_up(peer: FakePeer, there: There) -> None:
+    content = random.Random(7).randbytes(9 * MIB)
+    there("store_file", "the same", content)
+    sync(peer)
+    world.recording("long", content)
+    peer.change = lambda path, frame: frame if path != "push-append" or len(frame) < 1000 else pytest.fail("it goes up")
+    sync(peer)
+    both_hold_the_same(there)
+
+
 def test_a_damaged_beginning_is_noticed_and_the_whole_file_comes_anew(peer: FakePeer, there: There) -> None:
     blob_id = there("store_file", "a", random.Random(4).randbytes(9 * MIB))
     peer.cut_after = 6
