@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from typing import Any
 
@@ -12,6 +13,7 @@ from sync import journal
 from sync.models import AlertEpisode, DamagedFile, RoleChange, ServedSync, StatusEvent, SyncRun
 
 LONGEST = 1000  # characters of a sentence: the column holds no more
+GIVEN_UP = "role.21"  # that row of the table
 KEEP = 5000  # of each kind; the page shows them paged, older ones are of no use to anybody
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,13 @@ def record(
 def latest(count: int = 50) -> QuerySet[StatusEvent]:
     """The newest lines, newest first."""
     return StatusEvent.objects.all()[:count]
+
+
+def given_up(since: dt.datetime) -> str:
+    """Why a take-over was given up last, empty if none was."""
+    events = StatusEvent.objects.filter(event=GIVEN_UP, at__gte=since).order_by("-at")
+    evidence = events.values_list("evidence", flat=True).first()
+    return str(evidence.get("reason", "")) if evidence else ""
 
 
 def prune() -> int:

@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from appliances.choices import State
-from sync import overview, probes
+from sync import history, overview, probes
 from sync.alerts.conditions import PRIMARY_SILENT
 from sync.alerts.sight import Sight
-from sync.models import AlertEpisode, StatusEvent
+from sync.models import AlertEpisode
 from sync.rules.due import count_down_part
 from sync.rules.takeover import Verdict
 
-GIVEN_UP_EVENT = "role.21"
 PART = "part:"
 WHY_NOT = "not because:"
 BECOMING = "becoming"
 BECOMING_SECONDS = 2.0  # a take-over that needs no confirmation by others has ended by then, and is told as such
 HELD_SECONDS = 10.0
+APART_SECONDS = 5.0  # no second mail right after the first, where the timeout is short
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ def words(seen: Sight) -> dict[str, object]:
     return {
         "is_counting": is_counting,
         "is_held": decision.get("verdict") == Verdict.HOLD.value,
-        "part": count_down_part(seen.silence or 0.0, timeout, ()) if is_counting else None,
+        "part": count_down_part((seen.silence or 0.0) + APART_SECONDS, timeout, ()) if is_counting else None,
         "left": _said(left),
         "timeout": _said(timeout),
         "silence": _said(seen.silence) if seen.silence is not None else "",
         "reason": str(decision.get("reason", "")),
-        "given_up": _given_up(seen, seen.known.now - dt.timedelta(hours=1)),
+        "given_up": history.given_up(seen.known.now - dt.timedelta(hours=1)),
         "threshold": overview.ago(seen.pull_threshold),
         "test_ips": ", ".join(seen.test_ips),
         "is_peer_backup": str(seen.known.peer_role) == "backup",
@@ -63,7 +63,7 @@ def next_of(episode: AlertEpisode, seen: Sight) -> Next | None:
         return None
     decision, told = seen.known.view.decision, episode.told
     is_judged_since = decision.get("verdict") != Verdict.TAKE_OVER.value  # else it says nothing of the next attempt
-    given_up = _given_up(seen, episode.opened_at) if is_judged_since else ""
+    given_up = history.given_up(episode.opened_at) if is_judged_since else ""
     if given_up and f"{WHY_NOT}{given_up}" not in told:
         return Next(f"{WHY_NOT}{given_up}", "given_up")
     if seen.state == State.B_PROMOTING:
@@ -76,13 +76,6 @@ def next_of(episode: AlertEpisode, seen: Sight) -> Next | None:
     if decision.get("verdict") == Verdict.HOLD.value and parts and key not in told:
         return Next(key, "held", HELD_SECONDS)
     return None
-
-
-def _given_up(seen: Sight, since: dt.datetime) -> str:
-    """Why a take-over was given up last, empty if none was."""
-    events = StatusEvent.objects.filter(event=GIVEN_UP_EVENT, at__gte=since).order_by("-at")
-    evidence = events.values_list("evidence", flat=True).first()
-    return str(evidence.get("reason", "")) if evidence else ""
 
 
 def _said(seconds: float) -> str:

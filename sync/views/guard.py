@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
+from sync import history
 from sync.overview import ago
 from sync.rules.takeover import TIMED, Verdict
 from sync.situation import Situation
 
 SWITCH = "automatic failover"  # the clause that says only that it is off
+BACK_OFF = "back-off"  # the clause that waits after an attempt that was given up
+SILENT = "The primary is silent."
 WITH_SWITCH = frozenset({SWITCH, "timeout acknowledged"})  # that cannot hold while it is off
 
 
@@ -60,7 +64,7 @@ def read_guard(it: Situation) -> Guard | None:
     left = kept.get("seconds_left") if kept.get("verdict") == Verdict.COUNT_DOWN.value else None
     against = [condition for condition in conditions if condition.mark == "bad"]
     if left is not None:
-        tone, status, detail = "bad", f"takes over in {left:.0f} s", "The primary is silent."
+        tone, status, detail = "bad", f"takes over in {left:.0f} s", _counting(it, conditions)
     elif not is_on:
         tone, status = "", "off"
         detail = "Nobody takes over by itself. The guard only watches: Status History says what it would have done."
@@ -71,6 +75,13 @@ def read_guard(it: Situation) -> Guard | None:
         timeout = ago(it.backup_settings.primary_timeout)
         detail = f"{it.this.name} takes over when {it.peer.name} has been silent for {timeout}."
     return Guard(tone, status, detail, conditions, left, whole)
+
+
+def _counting(it: Situation, conditions: list[Condition]) -> str:
+    """What is said beside the count-down: also why the last attempt came to nothing, while the next one waits for it."""
+    waits = any(condition.name == BACK_OFF and condition.mark != "good" for condition in conditions)
+    why = history.given_up(it.now - dt.timedelta(hours=1)) if waits else ""
+    return f"{SILENT} The last attempt was given up: {why} It is tried again." if why else SILENT
 
 
 def _condition(clause: dict[str, Any], *, is_on: bool) -> Condition:

@@ -164,3 +164,13 @@ def test_the_first_mail_says_when_it_would_take_over(world: World) -> None:
     text = " ".join(mail.text.split())
     assert "has not answered this backup for 10 s" in text
     assert "If site2.example.com stays silent, site1.example.com becomes primary in 2 min 50 s (3 min after" in text
+
+
+def test_two_mails_do_not_come_at_once_where_the_timeout_is_short(world: World) -> None:
+    BackupSettings.objects.update(primary_timeout=dt.timedelta(seconds=10))
+    PeerView.objects.update(
+        status=pair.full_status(State.P_ACTIVE, acknowledged_timeout=10.0, schema=identity.schema_digest())
+    )
+    assert silent_for(world, 7) == ["begun"]
+    assert silent_for(world, 8) == []
+    assert silent_for(world, 9) == []
