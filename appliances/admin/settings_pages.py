@@ -64,7 +64,6 @@ class EmailForm(ModelForm[EmailConfiguration]):
         max_length=200,
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text="Never shown again. Leave it empty to keep the present one.",
     )
     remove_password = forms.BooleanField(label="Remove the password", required=False)
 
@@ -76,8 +75,8 @@ class EmailForm(ModelForm[EmailConfiguration]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "remove_password" in self.fields:
-            state = "A password is set." if self.instance.sealed_password else "No password is set."
-            self.fields["new_password"].help_text = f"{state} {self.base_fields['new_password'].help_text}"
+            kept = "A password is set. It is never shown again; leave this empty to keep it."
+            self.fields["new_password"].help_text = kept if self.instance.sealed_password else "No password is set."
 
     def clean_relay_host(self) -> str:
         """A host name or an IP address, or nothing."""

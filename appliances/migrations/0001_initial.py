@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
             name='BackupSettings',
             fields=[
                 ('id', models.PositiveSmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
-                ('enable_backup_operations', models.BooleanField(default=True, help_text='Automatic data-syncs while this appliance is the backup. The primary is probed all the same.', verbose_name='Enable Backup Operations')),
+                ('enable_backup_operations', models.BooleanField(default=True, help_text='Automatic data-syncs and automatic failover while this appliance is the backup. The primary is probed all the same.', verbose_name='Enable Backup Operations')),
                 ('data_sync_interval', models.DurationField(default=datetime.timedelta(seconds=900), help_text='Time from the start of one data-sync to the start of the next: hh:mm:ss, from one minute to seven days.', validators=[django.core.validators.MinValueValidator(datetime.timedelta(seconds=60)), django.core.validators.MaxValueValidator(datetime.timedelta(days=7))], verbose_name='Automatic Data-Sync Interval')),
                 ('bandwidth_limit', models.DecimalField(blank=True, decimal_places=3, help_text='The most that a data-sync takes of the line; empty or 0: no limit.', max_digits=8, null=True, validators=[django.core.validators.MinValueValidator(Decimal('0'))], verbose_name='Data-Sync Bandwidth Limit')),
                 ('bandwidth_unit', models.CharField(choices=[('kB/s', 'kB/s'), ('MB/s', 'MB/s'), ('Mbit/s', 'Mbit/s')], default='MB/s', max_length=6, verbose_name='Unit')),

@@ -36,7 +36,7 @@ class EmailConfiguration(Singleton):
         verbose_name = verbose_name_plural = "Email configuration"
 
     def __str__(self) -> str:
-        return self.relay_host or "not configured"
+        return "Email configuration"
 
     @property
     def password(self) -> str:
@@ -120,7 +120,8 @@ class BackupSettings(Singleton):
     enable_backup_operations = models.BooleanField(
         "Enable Backup Operations",
         default=True,
-        help_text="Automatic data-syncs while this appliance is the backup. The primary is probed all the same.",
+        help_text="Automatic data-syncs and automatic failover while this appliance is the backup. "
+        "The primary is probed all the same.",
     )
     data_sync_interval = models.DurationField(
         "Automatic Data-Sync Interval",

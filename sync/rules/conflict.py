@@ -11,6 +11,7 @@ from appliances.choices import Role, State
 from sync.rules.facts import Head, Header, RoleState
 
 INITIALISED = "initialised"
+LATER_TERM = "its settings are those of the appliance that became primary last"
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ def decide(one: Evidence, other: Evidence) -> Choice:
         mine, theirs = getattr(one, name), getattr(other, name)
         if mine != theirs:
             winner, loser = (one, other) if mine > theirs else (other, one)
+            if name == "head" and winner.head.term != loser.head.term:
+                because = LATER_TERM
             return _choice(winner, loser, name, because)
     winner, loser = (one, other) if one.guid < other.guid else (other, one)
     return _choice(winner, loser, "guid", "nothing else tells the two apart")

@@ -27,6 +27,15 @@ from sync.situation import read as read_situation
 
 register = template.Library()
 
+# The figures of a data-sync as people call them.
+FIGURES = {
+    "run": "data-sync",
+    "rows_done": "rows received",
+    "blobs_done": "files received",
+    "bytes_done": "bytes received",
+    "blobs_sent": "files sent",
+}
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -188,4 +197,4 @@ def short_build(value: str) -> str:
 @register.filter
 def words(name: str) -> str:
     """The name of a fact as words: `last_answer_at` is "last answer at"."""
-    return str(name).replace("_", " ")
+    return FIGURES.get(str(name)) or str(name).replace("_", " ")

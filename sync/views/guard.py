@@ -78,7 +78,7 @@ def read_guard(it: Situation) -> Guard | None:
 
 
 def _counting(it: Situation, conditions: list[Condition]) -> str:
-    """What is said beside the count-down: also why the last attempt came to nothing, while the next one waits for it."""
+    """What is said beside the count-down: also why the last attempt came to nothing, while the next one waits."""
     waits = any(condition.name == BACK_OFF and condition.mark != "good" for condition in conditions)
     why = history.given_up(it.now - dt.timedelta(hours=1)) if waits else ""
     return f"{SILENT} The last attempt was given up: {why} It is tried again." if why else SILENT

@@ -12,5 +12,5 @@ class Command(RoleCommand):
     loss_text = (
         "This appliance becomes primary even if its peer cannot be contacted. What was changed on the peer since the "
         "last data-sync ({age}) is missing here. If the peer still serves, both are primary until they see each other. "
-        "A primary that has stopped serving serves again so."
+        "This is also how a primary that has stopped serving serves again."
     )

@@ -49,11 +49,13 @@ class Command(ApplianceCommand):
             rows.append(("Failover", "not configured"))
         else:
             role = known.peer_role.label if known.peer_role else "role not known"
+            if known.is_peer_superseded:
+                role = "does not serve, superseded by this appliance"
             if not known.peer_answers:
                 role = f"does not answer, was: {role}" if known.peer_role else "does not answer"
             rows += [
                 ("Peer", f"{known.relationship}: {role}"),
-                ("Peer answered", _moment(known.view.answered_at) or "never"),
+                ("Peer answered", _when(known, known.view.answered_at)),
                 ("Data of the backup", overview.age_of_data(known)),
             ]
         if known.change is not None:
@@ -106,6 +108,12 @@ def _stored(found: Verified) -> str:
     if found.found:
         parts.append(f"{found.found} found damaged, {found.repaired} repaired, {found.waiting + found.lost} not yet")
     return ", ".join(parts)
+
+
+def _when(known: overview.Overview, at: dt.datetime | None) -> str:
+    if at is None:
+        return "never"
+    return f"{overview.ago(known.now - at)} ago, {at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _moment(at: dt.datetime | None) -> str | None:

@@ -55,7 +55,7 @@ class Command(ApplianceCommand):
             ) from None
 
     def _wait_for_backup(self, before: tuple[object, object], seconds: float) -> None:
-        self.stdout.write("The backup has been asked. It goes on when this command ends.")
+        self.stdout.write("The backup has been asked. It goes on even if you end this command.")
         deadline, display = time.monotonic() + seconds, Display(self.stdout)
         try:
             while _reported() == before:

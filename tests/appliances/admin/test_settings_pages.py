@@ -89,7 +89,9 @@ def test_left_empty_the_password_stays_until_it_is_removed(administrator: Client
     assert EmailConfiguration.load().password == "geheim"
     administrator.post(MAIL, mail(remove_password="on"))
     assert EmailConfiguration.load().password == ""
-    assert "No password is set." in administrator.get(MAIL).content.decode()
+    page = administrator.get(MAIL).content.decode()
+    assert "No password is set." in page
+    assert "leave this empty to keep it" not in page, "there is none to keep"
 
 
 def test_setting_and_removing_the_password_at_once_is_refused(administrator: Client):

@@ -176,6 +176,13 @@ class TestFailoverStatus:
         assert "The peer site2.example.com does not answer." in printed
         assert "does not answer, was: Backup" in printed
 
+    def test_a_superseded_peer_is_not_listed_as_primary(self):
+        establish(State.P_ACTIVE)
+        see_peer(State.P_SUPERSEDED)
+        _, printed = call("failover_status")
+        assert "site2.example.com (127.0.0.1:443): does not serve, superseded by this appliance" in printed
+        assert "Peer answered:       0 s ago, 2" in printed
+
     def test_with_another_build_on_the_peer_ends_with_1(self):
         self.healthy_pair()
         view = PeerView.objects.get()

@@ -65,6 +65,14 @@ def test_the_criteria_count_in_their_order() -> None:
     assert decide(base, other).criterion == "guid"
 
 
+def test_settings_of_a_later_term_are_not_called_newer() -> None:
+    """Those of the earlier term may have been changed later by the clock."""
+    old = Evidence("a", has_site_name=False, initialised=True, head=Head(2, 3), own_term=2, is_normal_primary=True)
+    new = replace(old, guid="b", head=Head(3, 0), own_term=3)
+    assert decide(old, new).because == "its settings are those of the appliance that became primary last"
+    assert decide(old, replace(new, head=Head(2, 4))).because == "it has the newer settings"
+
+
 # Each field of the evidence with a value that speaks against an appliance and one that speaks for it.
 VALUES: dict[str, tuple[object, object]] = {
     "has_site_name": (False, True),
