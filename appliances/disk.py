@@ -70,6 +70,14 @@ def lacks(size_bytes: int = 0) -> str:
     return room().lacks(size_bytes, 1, reserve_bytes=least_bytes())
 
 
+def released() -> str:
+    """Says that the ballast is not there, whose room `room` does not count; empty while it is."""
+    missing = _wanted_bytes() - _held_bytes()
+    if missing <= 0:
+        return ""
+    return f"The {_mib(missing)} of the ballast were given to the database and the role changes, and are not counted."
+
+
 def keep_ballast() -> None:
     """Release the ballast while the disk is nearly full, make it while there is room. Cheap; safe to call each second.
 

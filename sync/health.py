@@ -142,7 +142,8 @@ def _disk() -> str:
     """Empty when there is room in the data folder."""
     if not (lack := disk.lacks()):
         return ""
-    return f"{NEARLY_FULL}: {lack} Uploads are refused, and data-syncs stop, until there is more room."
+    said = f"{NEARLY_FULL}: {lack} Uploads are refused, and data-syncs stop, until there is more room."
+    return " ".join(filter(None, (said, disk.released())))
 
 
 def _role() -> str:

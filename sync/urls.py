@@ -10,6 +10,7 @@ failover_patterns = [
     path("establish/", failover.establish, name="establish"),
     path("sync-now/", failover.sync_now, name="sync-now"),
     path("allow-deletion/", failover.allow_deletion, name="allow-deletion"),
+    path("forbid-deletion/", failover.forbid_deletion, name="forbid-deletion"),
     path("data-syncs/", data_syncs.data_syncs, name="data-syncs"),
     path("data-syncs/verify/", data_syncs.verify_files, name="verify-files"),
     path("role-change/", failover.change_role, name="role-change"),

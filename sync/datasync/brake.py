@@ -22,6 +22,7 @@ from sync.rules.brake import Removal
 from sync.rules.snapshot import Refusal
 
 NAMED = 20  # things named on the page
+SHORT_BYTES = 8  # of the hash of a key
 
 
 def check(
@@ -32,7 +33,7 @@ def check(
     *,
     refusal: Refusal = Refusal.MASS_DELETION,
 ) -> None:
-    """Raises SyncRefused (`refusal`) if so much would be deleted, unless exactly that was allowed.
+    """Raises SyncRefused (`refusal`) if so much would be deleted, unless that was allowed, or more of the same.
 
     `doomed` tells what is deleted: a key for each thing; `names` are those that the page shows.
     """
@@ -41,16 +42,32 @@ def check(
     if not what:
         clear(subject)
         return
-    fingerprint = fingerprint_of(doomed)
-    if BrakeStop.objects.filter(subject=subject, fingerprint=fingerprint, allowed_at__isnull=False).exists():
+    keys = sorted(doomed)
+    if _is_allowed(subject, keys):
         return
-    stop(subject, fingerprint, what, names)
+    stop(subject, fingerprint_of(keys), what, names, keys)
     raise refused(refusal, f"It would delete {what}.")
 
 
-def stop(subject: BrakeSubject, fingerprint: str, what: str, names: Sequence[str] = ()) -> None:
+def _is_allowed(subject: BrakeSubject, keys: Sequence[str]) -> bool:
+    """Whether all of this was allowed: the whole, or what a data-sync that was cut left of it."""
+    allowed = BrakeStop.objects.filter(subject=subject, allowed_at__isnull=False).first()
+    if allowed is None:
+        return False
+    held = bytes(allowed.doomed)
+    return _short(keys) <= {held[at : at + SHORT_BYTES] for at in range(0, len(held), SHORT_BYTES)}
+
+
+def _short(keys: Iterable[str]) -> set[bytes]:
+    return {blake3(key.encode()).digest(length=SHORT_BYTES) for key in keys}
+
+
+def stop(
+    subject: BrakeSubject, fingerprint: str, what: str, names: Sequence[str] = (), keys: Iterable[str] = ()
+) -> None:
     """What would delete this waits for somebody; told once for each fingerprint."""
     fields: dict[str, object] = {"fingerprint": fingerprint, "what": what[:500], "names": list(names[:NAMED])}
+    fields["doomed"] = b"".join(sorted(_short(keys)))
     fields |= {"stopped_at": timezone.now(), "allowed_at": None, "allowed_by": ""}
     with transaction.atomic():
         found, is_new = BrakeStop.objects.select_for_update().get_or_create(subject=subject, defaults=fields)
@@ -92,6 +109,29 @@ def allow(fingerprint: str, allowed_by: str) -> BrakeStop:
             "brake.allowed",
             f"{allowed_by} allowed {found.get_subject_display().lower()} to delete {found.what}.",
             severity=Severity.WARNING,
+            evidence={"names": found.names},
+        )
+    return found
+
+
+def take_back(fingerprint: str, taken_by: str) -> BrakeStop:
+    """What was allowed, and has not been deleted yet, waits again.
+
+    Raises:
+        SyncRefused: nothing with this fingerprint is allowed any more.
+    """
+    with transaction.atomic():
+        allowed = BrakeStop.objects.select_for_update().filter(fingerprint=fingerprint, allowed_at__isnull=False)
+        found = allowed.first()
+        if found is None or not allowed.update(allowed_at=None, allowed_by=""):
+            raise SyncRefused(
+                "changed_meanwhile",
+                "This deletion was done, or taken back, meanwhile.",
+                remedy="Look at Status History and at Data-Syncs.",
+            )
+        history.record(
+            "brake.taken_back",
+            f"{taken_by} took back the leave of {found.get_subject_display().lower()} to delete {found.what}.",
             evidence={"names": found.names},
         )
     return found

@@ -19,6 +19,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('subject', models.CharField(choices=[('settings', 'A data-sync of the settings'), ('records', 'A data-sync of deletions'), ('retention', 'The retention')], max_length=20, unique=True)),
                 ('fingerprint', models.CharField(max_length=64)),
+                ('doomed', models.BinaryField(default=b'')),
                 ('what', models.CharField(max_length=500)),
                 ('names', models.JSONField(default=list)),
                 ('stopped_at', models.DateTimeField()),

@@ -309,11 +309,13 @@ class BrakeStop(models.Model):
     """What would delete much of what is here, and waits until somebody allows it; one for each subject.
 
     `fingerprint` stands for exactly what would be deleted (64 hex digits), `what` says it in words, `names` names some
-    of it. `sync.datasync.brake` alone writes it; a change of the role removes it.
+    of it, `doomed` are the first 8 bytes of the hash of each key, sorted. `sync.datasync.brake` alone writes it; a
+    change of the role removes it.
     """
 
     subject = models.CharField(max_length=20, choices=BrakeSubject.choices, unique=True)
     fingerprint = models.CharField(max_length=64)
+    doomed = models.BinaryField(default=b"")
     what = models.CharField(max_length=500)
     names = models.JSONField(default=list)
     stopped_at = models.DateTimeField()
@@ -329,8 +331,13 @@ class BrakeStop(models.Model):
 
         Sessions that the peer deleted go on either appliance; settings follow, and the retention rests, on a backup.
         """
+        return cls.of_role(role).filter(allowed_at=None)
+
+    @classmethod
+    def of_role(cls, role: Role) -> models.QuerySet[BrakeStop]:
+        """What waits, and what was allowed and is not done yet."""
         of_others = BrakeSubject.RETENTION if role == Role.BACKUP else BrakeSubject.SETTINGS
-        return cls.objects.filter(allowed_at=None).exclude(subject=of_others).order_by("stopped_at")
+        return cls.objects.exclude(subject=of_others).order_by("stopped_at")
 
 
 class Nonce(models.Model):

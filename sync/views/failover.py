@@ -95,6 +95,18 @@ def allow_deletion(request: HttpRequest) -> HttpResponse:
     return to_page()
 
 
+@console_page(ESTABLISH)
+@require_POST
+def forbid_deletion(request: HttpRequest) -> HttpResponse:
+    """What was allowed to be deleted, and has not been yet, waits again."""
+    try:
+        found = brake.take_back(request.POST.get("fingerprint", ""), who(request))
+        messages.success(request, f"Taken back: {found.what} are not deleted before somebody allows it again.")
+    except SyncError as error:
+        tell(request, error)
+    return to_page()
+
+
 @console_page(SWITCH_ROLES)
 @require_http_methods(["GET", "POST"])
 def change_role(request: HttpRequest) -> HttpResponse:

@@ -35,7 +35,7 @@ def parts(request: HttpRequest, it: Situation) -> dict[str, Any]:
     """The context that the page and its live parts share."""
     newest_event = StatusEvent.objects.order_by("-id").values_list("id", flat=True).first()
     change = it.change or it.recent_change
-    stops = list(BrakeStop.waiting(it.role))
+    stops = list(BrakeStop.of_role(it.role))
     return {
         "it": it,
         "shape": shape(it, stops),
@@ -57,7 +57,12 @@ def shape(it: Situation, stops: Sequence[BrakeStop]) -> str:
     """What decides which controls there are; equal shapes have the same controls."""
     change = it.change or it.recent_change
     facts = [it.state.state, it.peer.state, it.peer.answers, it.is_peer_new, it.is_busy, it.is_conflict]
-    facts += [bool(it.progress), it.may_serve_again, is_locked(it), *(stop.fingerprint[:8] for stop in stops)]
+    facts += [
+        bool(it.progress),
+        it.may_serve_again,
+        is_locked(it),
+        *(f"{stop.fingerprint[:8]}{'a' if stop.allowed_at else ''}" for stop in stops),
+    ]
     return "-".join(
         str(fact) for fact in [*facts, change.pk.hex[:8] if change else "", change.status if change else ""]
     )

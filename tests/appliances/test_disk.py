@@ -34,12 +34,14 @@ def test_the_ballast_is_made_released_at_a_full_disk_and_made_again(small: Small
     disk.keep_ballast()
     assert ballast.exists()  # full for uploads, not yet for the rest
     assert "3 MiB are free" in disk.lacks()
+    assert "ballast" not in health._disk()
 
     small.fill(leaving=MIB // 2)
     disk.keep_ballast()
     assert not ballast.exists()
     assert small.free() > 8 * MIB
     assert disk.lacks(), "the room of the ballast is not for uploads"
+    assert "The 8 MiB of the ballast were given to the database" in health._disk()
     (small.folder / "database").write_bytes(bytes(4 * MIB))  # but for the database
     (small.folder / "database").unlink()
 

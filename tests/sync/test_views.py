@@ -13,12 +13,13 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from appliances import selectors
-from appliances.choices import EstablishStep, ProbeOutcome, State, SyncStage, SyncStatus
+from appliances.choices import BrakeSubject, EstablishStep, ProbeOutcome, Role, State, SyncStage, SyncStatus
 from appliances.models import Account, BackupSettings, FailoverRelationship, IPConfig, SharedIP
 from appliances.services import keys
 from sync import journal
+from sync.datasync import brake
 from sync.errors import EstablishRefused
-from sync.models import PeerView, RoleChange, RoleJournal, SyncRun
+from sync.models import BrakeStop, PeerView, RoleChange, RoleJournal, SyncRun
 from sync.rules.timing import Entered
 from sync.views import steps
 from tests.sync import pair
@@ -636,6 +637,24 @@ def test_fix_this_error_says_why_not_when_the_peer_cannot_be_asked(admin: Client
     pair.silent()
     for response in (admin.get(PAGE + "fix/", follow=True), admin.post(PAGE + "fix/", follow=True)):
         assert "The peer cannot be asked" in response.content.decode()
+
+
+def test_an_allowed_deletion_is_shown_and_can_be_taken_back(admin: Client, reader: Client) -> None:
+    put("backup")
+    brake.stop(BrakeSubject.SETTINGS, "ab" * 32, "7 of the 8 accounts", ["anna"])
+    brake.allow("ab" * 32, "bert")
+    shown = admin.get(PAGE)
+    assert "bert allowed it to delete 7 of the 8 accounts on" in text(shown)
+    assert "anna" in text(shown)
+    assert_nothing_inline(shown)
+    assert "forbid-deletion" not in reader.get(PAGE).content.decode()
+    assert reader.post(PAGE + "forbid-deletion/", {"fingerprint": "ab" * 32}).status_code in (302, 403)
+    assert not BrakeStop.waiting(Role.BACKUP)
+    answer = admin.post(PAGE + "forbid-deletion/", {"fingerprint": "ab" * 32}, follow=True)
+    assert "Taken back: 7 of the 8 accounts" in text(answer)
+    assert "waits for you: it would delete much" in text(answer)
+    answer = admin.post(PAGE + "forbid-deletion/", {"fingerprint": "ab" * 32}, follow=True)
+    assert "was done, or taken back" in text(answer)
 
 
 def test_serve_again_is_offered_to_a_superseded_primary_without_its_peer_alone(

@@ -104,6 +104,34 @@ def test_what_was_allowed_is_exactly_that(peer: FakePeer, there: There) -> None:
     assert list(Account.objects.values_list("username", flat=True)) == ["user0"]
 
 
+def test_what_a_cut_left_of_an_allowed_deletion_needs_no_second_leave(peer: FakePeer, there: There) -> None:
+    for number in range(12):
+        there("account", f"user{number}")
+    sync(peer)
+    there("run", "from appliances.models import *; Account.objects.exclude(username='user0').delete()")
+    brake.allow(braked(peer).fingerprint, "anna")
+    with settings_open():
+        Account.objects.filter(username__in=["user1", "user2"]).delete()
+    assert sync(peer).status == SyncStatus.SUCCESS
+    assert list(Account.objects.values_list("username", flat=True)) == ["user0"]
+
+
+def test_an_allowed_deletion_is_taken_back_and_waits_again(peer: FakePeer, there: There) -> None:
+    for number in range(8):
+        there("account", f"user{number}")
+    sync(peer)
+    there("run", "from appliances.models import *; Account.objects.exclude(username='user0').delete()")
+    found = braked(peer)
+    brake.allow(found.fingerprint, "anna")
+    assert not BrakeStop.waiting(Role.BACKUP)
+    assert [stop.allowed_by for stop in BrakeStop.of_role(Role.BACKUP)] == ["anna"]
+    brake.take_back(found.fingerprint, "bert")
+    assert StatusEvent.objects.filter(event="brake.taken_back", sentence__startswith="bert took back").exists()
+    assert braked(peer).fingerprint == found.fingerprint
+    with pytest.raises(SyncRefused, match="taken back"):
+        brake.take_back(found.fingerprint, "bert")
+
+
 def test_a_founding_that_went_the_wrong_way_round_deletes_nothing(peer: FakePeer) -> None:
     with settings_open():
         for number in range(6):
