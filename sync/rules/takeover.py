@@ -16,6 +16,7 @@ MAX_FAILOVERS_A_DAY = 3
 # A backup that has yielded and hears nothing of the appliance that was to take the role may take it back (row 12b).
 FREE_STATES = frozenset({State.B_IDLE, State.B_PROMOTING, State.B_YIELDED})
 # The clauses that time alone mends while the primary stays silent.
+SWITCH, ACKNOWLEDGED = "automatic failover", "timeout acknowledged"
 TIMED = frozenset({"failures", "silence", "peer does not call", "back-off"})
 # A primary whose own calls go on this much longer than its answers lives: only the way to it is cut.
 CALLS_AFTER_ANSWER_SECONDS = 5.0
@@ -98,6 +99,8 @@ class Decision:
     def against(self) -> tuple[Clause, ...]:
         """The clauses for which it holds: those that time alone does not mend, where there are any."""
         broken = tuple(clause for clause in self.clauses if not clause.holds) if self.verdict == Verdict.HOLD else ()
+        if any(clause.name == SWITCH for clause in broken):  # the primary is asked to acknowledge only while it is on
+            broken = tuple(clause for clause in broken if clause.name != ACKNOWLEDGED)
         return tuple(clause for clause in broken if clause.name not in TIMED) or broken
 
     @property
@@ -134,9 +137,7 @@ def _standing(f: TakeoverFacts) -> tuple[Clause, ...]:
     return (
         Clause("free to act", f.state.state in FREE_STATES, f.state.state.label, "This appliance is in a swap."),
         Clause("backup operations", f.backup_operations, _YES[f.backup_operations], "Backup operations are disabled."),
-        Clause(
-            "automatic failover", f.automatic_failover, _YES[f.automatic_failover], "Automatic failover is disabled."
-        ),
+        Clause(SWITCH, f.automatic_failover, _YES[f.automatic_failover], "Automatic failover is disabled."),
         Clause(
             "synchronised once",
             f.state.initialised,
@@ -150,7 +151,7 @@ def _standing(f: TakeoverFacts) -> tuple[Clause, ...]:
             "This appliance stood still a moment ago and does not trust what it saw.",
         ),
         Clause(
-            "timeout acknowledged",
+            ACKNOWLEDGED,
             f.is_timeout_acknowledged,
             _YES[f.is_timeout_acknowledged] if f.automatic_failover else "not asked for: automatic failover is off",
             "The primary has not acknowledged the timeout yet.",

@@ -8,13 +8,12 @@ from typing import Any
 
 from sync import history
 from sync.overview import ago
-from sync.rules.takeover import TIMED, Verdict
+from sync.rules.takeover import ACKNOWLEDGED, SWITCH, TIMED, Verdict
 from sync.situation import Situation
 
-SWITCH = "automatic failover"  # the clause that says only that it is off
 BACK_OFF = "back-off"  # the clause that waits after an attempt that was given up
 SILENT = "The primary is silent."
-WITH_SWITCH = frozenset({SWITCH, "timeout acknowledged"})  # that cannot hold while it is off
+WITH_SWITCH = frozenset({SWITCH, ACKNOWLEDGED})  # that cannot hold while it is off
 
 
 @dataclass(frozen=True)

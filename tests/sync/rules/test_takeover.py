@@ -74,6 +74,11 @@ def test_holds_and_says_why(changes: dict[str, object]) -> None:
     assert [decision.reason] == [clause.sentence for clause in broken]
 
 
+def test_while_it_is_off_no_acknowledgement_is_missed() -> None:
+    decision = judge(replace(GONE, automatic_failover=False, is_timeout_acknowledged=False))
+    assert [clause.sentence for clause in decision.against] == ["Automatic failover is disabled."]
+
+
 @pytest.mark.parametrize("pair", list(itertools.combinations(AGAINST, 2)), ids=" and ".join)
 def test_two_things_against_it_hold_too(pair: tuple[str, str]) -> None:
     changes = AGAINST[pair[0]] | AGAINST[pair[1]]
