@@ -121,7 +121,7 @@ class FolderState(TextChoices):
     EQUAL = "equal", "Equal"
     COPIED = "copied", "Copied"
     PARTLY = "partly", "Copied in part"
-    HELD = "held", "Deletions wait"
+    HELD = "held", "Waits for your leave"
     NO_PLACE = "no_place", "No path here"
     FAILED = "failed", "Failed"
 

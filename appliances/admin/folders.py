@@ -220,6 +220,7 @@ class FolderAdmin(SynchronisedAdmin[Folder]):
             FolderPlace.objects.filter(pk=place.pk).update(agreed=held)
             self.message_user(
                 request,
-                f"The next data-sync deletes {place.outcome['held']} files of “{place.name}” on this appliance.",
+                f"The next data-sync deletes {place.outcome['held']} files of “{place.name}” on this appliance, and "
+                f"replaces {place.outcome.get('held_replaced', 0)}.",
             )
         return HttpResponseRedirect(reverse("login:appliances_folder_changelist"))

@@ -293,6 +293,7 @@ class FolderOutcome:
     deleted: int = 0
     kept_twice: int = 0
     held: int = 0
+    held_replaced: int = 0
     held_fingerprint: str = ""
     total_files: int = 0
     total_size: int = 0

@@ -20,13 +20,15 @@ PATH_BYTES = 40  # what a path takes beside its letters
 class Plan:
     """By directory: all files (`whole`), or these. `empty`: directories to be removed once nothing is in them.
 
-    `said` is what the primary has in the directories that both have; `both` are the paths that are kept twice.
+    `replace` are files here that a mirror overwrites. `said` is what the primary has in the directories that both
+    have; `both` are the paths that are kept twice.
     """
 
     whole: list[str] = field(default_factory=list)
     fetch: dict[str, dict[str, Entry]] = field(default_factory=dict)
     restamp: dict[str, list[Entry]] = field(default_factory=dict)
     delete: dict[str, list[Entry]] = field(default_factory=dict)
+    replace: dict[str, list[Entry]] = field(default_factory=dict)
     empty: list[str] = field(default_factory=list)
     modes: dict[str, int] = field(default_factory=dict)
     said: dict[str, dict[str, Entry]] = field(default_factory=dict)
@@ -38,10 +40,22 @@ class Plan:
         return sum(map(len, self.delete.values()))
 
     @property
-    def fingerprint(self) -> str:
-        """The fingerprint of what is to be deleted, which an administrator may agree to."""
-        doomed = (join(path, entry.name) for path, entries in self.delete.items() for entry in entries)
+    def replaced(self) -> int:
+        """How many files are to be overwritten."""
+        return sum(map(len, self.replace.values()))
+
+    def fingerprint(self, *, is_first: bool) -> str:
+        """The fingerprint of what an administrator may agree to: the deletions, at first what is overwritten too."""
+        kinds = [("", self.delete), ("/", self.replace if is_first else {})]
+        listed = ((mark, path, entries) for mark, files in kinds for path, entries in files.items())
+        doomed = (mark + join(path, entry.name) for mark, path, entries in listed for entry in entries)
         return brake.fingerprint_of(path.encode("utf-8", "backslashreplace").decode() for path in doomed)
+
+    def overwrite_nothing(self) -> None:
+        """Files that are here already stay as they are."""
+        for path, entries in self.replace.items():
+            names = {entry.name for entry in entries}
+            self.fetch[path] = {name: entry for name, entry in self.fetch[path].items() if name not in names}
 
     def wanted(self, theirs: Theirs) -> int:
         """How many files are to be received."""
@@ -98,6 +112,8 @@ def plan_of(
         work = union(said, held, manifest.agreed(path)) if is_union else mirror(said, held)
         plan.said[path] = said
         plan.modes[path] = mode
+        if not is_union and (replaced := [held[entry.name] for entry in work.fetch if entry.name in held]):
+            plan.replace[path] = replaced
         _add(plan, path, work, theirs.skipped)
     plan.whole = [
         path for path in theirs.directories if path not in mine.directories and not is_spared(path, mine.skipped)

@@ -164,6 +164,8 @@ class _FolderPull:
             reported_count=before.get("reported_count", 0),
         )
         manifest_says = manifest.fact(LOOKED)
+        if not manifest.fact(MIRRORED):
+            manifest.state(**{MIRRORED: mine.root})
         if self._is_union and manifest.fact(AGREED) != mine.root:
             manifest.agree()
             manifest.state(**{AGREED: mine.root})
@@ -184,11 +186,13 @@ class _FolderPull:
             self._report.add(path, why)
         not_followed = self._report.count
         plan = plan_of(theirs, mine, manifest, self._entries(theirs, mine), is_union=self._is_union)
-        _check_space(root, needed_bytes(plan, theirs), plan.wanted(theirs))
-        deletions = plan.deletions
-        fingerprint, is_first = plan.fingerprint, not manifest.fact(MIRRORED)
+        deletions, is_first = plan.deletions, not manifest.fact(MIRRORED)
+        replaced, fingerprint = plan.replaced if is_first else 0, plan.fingerprint(is_first=is_first)
         is_agreed = self._place.agreed == fingerprint
-        held = not is_agreed and needs_agreement(deletions, mine.files, is_first=is_first)
+        held = not is_agreed and needs_agreement(deletions + replaced, mine.files, is_first=is_first)
+        if held and is_first:
+            plan.overwrite_nothing()
+        _check_space(root, needed_bytes(plan, theirs), plan.wanted(theirs))
         writer.both = plan.both
         deletes_first = plan.is_in_the_way(theirs, mine)
         if deletes_first and not held:
@@ -205,12 +209,12 @@ class _FolderPull:
             manifest.state(**{MIRRORED: theirs.root})
         failed = self._report.count - not_followed
         self._agree(manifest, theirs, mine, plan, fetch)
-        outcome = self._outcome(manifest, writer, deletions if held else 0, failed)
+        outcome = self._outcome(manifest, writer, (deletions, replaced) if held else (0, 0), failed)
         if held:
             outcome = dataclasses.replace(outcome, held_fingerprint=fingerprint)
-        _tell(self._client, self._folder, theirs.root, complete=not failed, outcome=outcome)
+        _tell(self._client, self._folder, theirs.root, complete=not failed and not held, outcome=outcome)
         crash.point("folder told")
-        if deletions and is_agreed:
+        if (deletions or replaced) and is_agreed:
             FolderPlace.objects.filter(name=self._folder.name).update(agreed="")
         return outcome
 
@@ -259,13 +263,16 @@ class _FolderPull:
             kept.append((path, files))
         manifest.agree(kept)
 
-    def _outcome(self, manifest: Manifest, writer: Writer, held: int, failed: int) -> FolderOutcome:
+    def _outcome(self, manifest: Manifest, writer: Writer, waits: tuple[int, int], failed: int) -> FolderOutcome:
+        """`waits`: so many deletions, and so many files to be overwritten, that somebody has to agree to."""
         directories = {path: digest.hex() for path, (_, digest) in manifest.seen().items()}
         manifest.state(**{LOOKED: walk.root_digest(directories.items())})
-        state = FolderState.HELD if held else FolderState.PARTLY if failed else FolderState.COPIED
+        held, replaced = waits
+        state = FolderState.HELD if held or replaced else FolderState.PARTLY if failed else FolderState.COPIED
         files, size = manifest.totals()
         sentences = (
             (held, f"{held} deletions wait until somebody agrees to them."),
+            (replaced, f"{replaced} files of the backup are not overwritten until somebody agrees to it."),
             (failed, f"Not everything could be copied or deleted: {failed} paths are reported."),
         )
         done = writer.done
@@ -278,6 +285,7 @@ class _FolderPull:
             deleted=done.deleted,
             kept_twice=done.kept_twice,
             held=held,
+            held_replaced=replaced,
             total_files=files,
             total_size=size,
             reported_count=self._report.count,

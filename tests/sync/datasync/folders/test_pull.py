@@ -116,6 +116,23 @@ def test_the_first_data_sync_deletes_nothing_unasked(both: Both) -> None:
     assert both.sync().deleted == 1
 
 
+def test_the_first_data_sync_overwrites_nothing_unasked(both: Both) -> None:
+    write(both.source, a_txt="theirs", d__b_txt="theirs too", new_txt="new")
+    write(both.target, a_txt="mine", d__b_txt="mine too", d__other_txt="mine alone")
+    held = both.sync()
+    assert (held.state, held.held, held.held_replaced) == (FolderState.HELD, 1, 2)
+    assert "2 files of the backup are not overwritten" in held.message
+    mine = {"a.txt": b"mine", "d/b.txt": b"mine too", "d/other.txt": b"mine alone"}
+    assert both.here() == mine | {"new.txt": b"new"}
+    assert both.sync().held_replaced == 2, "nor does the second one"
+    both.agree(held)
+    done = both.sync()
+    assert (done.state, done.files, done.deleted) == (FolderState.COPIED, 2, 1)
+    assert both.is_equal()
+    write(both.source, a_txt="later")
+    assert both.sync().files == 1, "from now on without asking"
+
+
 def test_what_was_like_each_other_before_a_role_change_is_no_first_data_sync_afterwards(both: Both) -> None:
     write(both.source, a_txt="one", b_txt="two")
     both.sync()
