@@ -109,6 +109,10 @@ def test_deletions_that_wait_are_agreed_to_once_and_only_as_many(admin: Client) 
     FolderPlace.objects.create(name="web", path="/srv/web", outcome=outcome)
     become(State.B_IDLE)
     assert "Delete 25 files at the next data-sync" in admin.get(PAGE).content.decode()
+    FolderPlace.objects.update(outcome={**outcome, "held_replaced": 12})
+    page = admin.get(PAGE).content.decode()
+    assert "25 deletions and 12 replacements wait." in page
+    assert "Delete 25 and replace 12 files at the next data-sync" in page
     admin.post(f"{PAGE}{folder.pk}/agree/", {"held": "cd" * 32})
     assert FolderPlace.objects.get().agreed == ""
     admin.post(f"{PAGE}{folder.pk}/agree/", {"held": "ab" * 32})
