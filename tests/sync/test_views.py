@@ -297,8 +297,12 @@ def test_becoming_primary_without_the_peer_needs_the_loss_accepted(admin: Client
     assert not RoleChange.objects.exists()
 
 
-def test_a_peer_that_turned_silent_since_the_page_was_made_is_not_left_out_unasked(admin: Client) -> None:
+def test_a_peer_that_turned_silent_since_the_page_was_made_is_not_left_out_unasked(
+    admin: Client, settings: Settings
+) -> None:
+    settings.ALLOW_LOOPBACK_TARGETS = True
     pair.backup()
+    keys.set_inter_appliance_key(keys.generate_inter_appliance_key())
     FailoverRelationship.objects.update(peer_host="127.0.0.1", peer_port=9)
     response = admin.post(PAGE + "role-change/", {"target": "primary"}, follow=True)
     assert "The peer cannot be contacted. Nothing was changed." in text(response)
