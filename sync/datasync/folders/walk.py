@@ -237,6 +237,20 @@ def mode_of(path: str, opened: int) -> int:
     return os.fstat(opened).st_mode & KEPT_MODE if path else 0
 
 
+def ctime_of(opened: int, name: str) -> int:
+    """When a file of an open directory changed last, which is when it got its name; 0 if it is gone already."""
+    status = status_of(opened, name)
+    return status.st_ctime_ns if status is not None else 0
+
+
+def status_of(opened: int, name: str) -> os.stat_result | None:
+    """What has this name in an open directory, not followed if it is a link; None if nothing has."""
+    try:
+        return os.lstat(name, dir_fd=opened)
+    except FileNotFoundError:
+        return None
+
+
 def same_version(before: os.stat_result, after: os.stat_result) -> bool:
     """Whether a file was left alone between two moments."""
     return (before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (

@@ -24,11 +24,13 @@ from sync.datasync.folders.store import Manifest, Seen
 from sync.datasync.folders.walk import (
     DIGEST_BYTES,
     KEPT_MODE,
+    ctime_of,
     directory_digest,
     fingerprint,
     is_as_seen,
     listed_of,
     mode_of,
+    status_of,
 )
 from sync.datasync.lease import Progress
 from sync.rules.folders import Entry, conflict_name, join
@@ -188,7 +190,7 @@ class Writer:
             held = {seen.entry.name: seen for seen in self._manifest.files(path)}
             for staged in files:
                 if self._name(opened, path, staged, held):
-                    held[staged.entry.name] = Seen(staged.entry, staged.inode, _ctime(opened, staged.entry.name))
+                    held[staged.entry.name] = Seen(staged.entry, staged.inode, ctime_of(opened, staged.entry.name))
                     self.done.files += 1
                     self.done.size += staged.entry.size
                 else:
@@ -202,7 +204,7 @@ class Writer:
         known = held.get(name)
         where = join(path, name)
         if known is not None:
-            status = _status(opened, name)
+            status = status_of(opened, name)
             if status is not None and not self._may_replace(status, known):
                 self._report.add(where, CHANGED_HERE)
                 return False
@@ -235,7 +237,7 @@ class Writer:
                 kept = conflict_name(name, f"{known.entry.digest[:5]}-{number}")
             else:
                 break
-        held[kept] = Seen(known.entry._replace(name=kept), known.inode, _ctime(opened, kept))
+        held[kept] = Seen(known.entry._replace(name=kept), known.inode, ctime_of(opened, kept))
         return kept
 
     def make_directory(self, path: str) -> int:
@@ -301,7 +303,7 @@ class Writer:
 
     def _delete(self, opened: int, path: str, seen: Seen) -> bool:
         name = seen.entry.name
-        status = _status(opened, name)
+        status = status_of(opened, name)
         if status is not None and not is_as_seen(status, seen):
             self._report.add(join(path, name), CHANGED_HERE)
             return False
@@ -390,16 +392,3 @@ class StagedFile:
         os.close(self.descriptor)
         if not self._is_kept:
             self._writer._drop(self._number)
-
-
-def _ctime(opened: int, name: str) -> int:
-    """When the file changed last, which is when it got its name; 0 if it is gone already."""
-    status = _status(opened, name)
-    return status.st_ctime_ns if status is not None else 0
-
-
-def _status(opened: int, name: str) -> os.stat_result | None:
-    try:
-        return os.lstat(name, dir_fd=opened)
-    except FileNotFoundError:
-        return None
