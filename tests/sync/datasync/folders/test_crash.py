@@ -138,13 +138,14 @@ def test_a_file_that_changes_while_it_is_read_is_read_again_and_then_reported(
 ) -> None:
     from sync.datasync.folders import walk
 
-    compared: list[str] = []
+    size, compared = 12_345, []
 
     def never_same(before: os.stat_result, after: os.stat_result) -> bool:
-        compared.append("")
-        return False
+        if before.st_size == size:
+            compared.append(before)
+        return before.st_size != size
 
-    write(changed.target, busy_txt="x")
+    write(changed.target, busy_txt="x" * size)
     monkeypatch.setattr(walk, "same_version", never_same)
     outcome = changed.sync()
     assert ("busy.txt", "changes while it is read, on the backup") in outcome.reported
