@@ -162,6 +162,6 @@ def test_data_sync_does_the_same_on_postgresql(postgresql: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=1800,
     )
     assert result.returncode == 0, result.stdout[-6000:]

@@ -62,9 +62,9 @@ def address_ends(times: Timing, chance: Chance) -> float:
     renewal = (times.renewal + chance.lateness * LOOP_LATENESS) / chance.primary_rate
     not_after = heard + times.isolation / chance.primary_rate
     first = heard + chance.renewal_phase * renewal
-    renewals = max(0, math.ceil((not_after - first) / renewal) - 1)  # each is judged by the gate before it is made
-    last = first + renewals * renewal
-    assert last <= not_after + 1e-6 or renewals == 0
+    # Each is judged by the gate before it is made: with few renewals, the last was before the primary heard last.
+    last = first + math.floor((not_after - first) / renewal) * renewal
+    assert last <= not_after + 1e-6
     late = chance.lateness * LOOP_LATENESS  # between the look at the gate and the renewal
     return last + (late + times.lifetime + chance.kernel * KERNEL_LATENESS) / chance.primary_rate
 
