@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ from django.db import OperationalError, connection
 from appliances.models import Appliance
 
 NO_APPLIANCE = 2
+LOUD = 2  # verbosity
 
 
 class ApplianceCommand(BaseCommand):
@@ -35,7 +40,22 @@ class ApplianceCommand(BaseCommand):
                 "with one).",
                 returncode=NO_APPLIANCE,
             )
-        return super().execute(*args, **options)
+        with quiet_terminal(options.get("verbosity", 1)):
+            return super().execute(*args, **options)
+
+
+@contextmanager
+def quiet_terminal(verbosity: int) -> Iterator[None]:
+    """Whoever sits at a terminal reads what the command says, and errors; the log as well from `--verbosity 2` on."""
+    handlers = logging.getLogger().handlers if sys.stderr.isatty() and verbosity < LOUD else []
+    levels = [(handler, handler.level) for handler in handlers]
+    for handler in handlers:
+        handler.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for handler, level in levels:
+            handler.setLevel(level)
 
 
 def has_appliance() -> bool:

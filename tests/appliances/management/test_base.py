@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import os
+import pty
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
 import pytest
+
+from appliances.management.base import quiet_terminal
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = ["failover_status", "sync_now", "become_primary", "inter_appliance_key", "demo_content"]
@@ -46,3 +54,38 @@ def test_the_debris_of_something_else_is_no_appliance(tmp_path: Path) -> None:
 def test_help_needs_no_appliance(tmp_path: Path) -> None:
     assert run(tmp_path / "nowhere", "failover_status", "--help").returncode == 0
     assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def terminal() -> Iterator[None]:
+    """Somebody sits at a terminal."""
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w") as stderr, redirect_stderr(stderr):
+        yield
+    os.close(leader)
+
+
+def logged(verbosity: int) -> str:
+    """What the log writes while a command runs, and after it."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        with quiet_terminal(verbosity):
+            root.warning("a line,")
+            root.error("an error,")
+        root.warning("after it")
+    finally:
+        root.removeHandler(handler)
+    return stream.getvalue().replace("\n", " ").strip()
+
+
+@pytest.mark.parametrize(("verbosity", "told"), [(1, "an error, after it"), (2, "a line, an error, after it")])
+def test_a_terminal_is_spared_the_log_unless_it_asks_for_it(verbosity: int, told: str) -> None:
+    with terminal():
+        assert logged(verbosity) == told
+
+
+def test_what_is_no_terminal_keeps_the_log() -> None:
+    assert logged(1) == "a line, an error, after it"
