@@ -77,6 +77,7 @@ class EmailForm(ModelForm[EmailConfiguration]):
         if "remove_password" in self.fields:
             kept = "A password is set. It is never shown again; leave this empty to keep it."
             self.fields["new_password"].help_text = kept if self.instance.sealed_password else "No password is set."
+            self.fields["remove_password"].disabled = not self.instance.sealed_password
 
     def clean_relay_host(self) -> str:
         """A host name or an IP address, or nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -92,9 +93,11 @@ def test_left_empty_the_password_stays_until_it_is_removed(administrator: Client
     page = administrator.get(MAIL).content.decode()
     assert "No password is set." in page
     assert "leave this empty to keep it" not in page, "there is none to keep"
+    assert re.search(r'<input[^>]+name="remove_password"[^>]+disabled', page), "there is none to remove"
 
 
 def test_setting_and_removing_the_password_at_once_is_refused(administrator: Client):
+    administrator.post(MAIL, mail(new_password="geheim"))
     answer = administrator.post(MAIL, mail(new_password="x", remove_password="on"))
     assert b"Either type a new password or remove the present one." in answer.content
 
