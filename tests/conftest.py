@@ -16,6 +16,7 @@ from pytest_django import Settings
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
+E2E = Path(__file__).parent / "e2e"
 LESS_URGENT = 10  # nice
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
 
@@ -42,12 +43,16 @@ def _empty_whatever_the_role(case: TransactionTestCase) -> None:
 setattr(TransactionTestCase, "_fixture_teardown", _empty_whatever_the_role)  # noqa: B010
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of one file are run by one worker."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
+    """The end-to-end tests are run by one worker, and come first: they take longest. So is each other file by one."""
     for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        is_e2e = E2E in item.path.parents
+        if is_e2e:
+            item.add_marker(pytest.mark.e2e)
+        item.add_marker(pytest.mark.xdist_group(E2E.name if is_e2e else item.path.stem))
+    yield
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -14,19 +14,6 @@ from playwright.sync_api import Browser
 from tests.e2e.browser import chromium
 from tests.e2e.live import LiveAppliance, LivePair, wait_for
 
-HERE = Path(__file__).parent
-E2E = "e2e"
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever stands in this folder is end to end, comes first, and is not spread over several workers."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.xdist_group(E2E))
-    items.sort(key=lambda item: item.get_closest_marker(E2E) is None)
-
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
