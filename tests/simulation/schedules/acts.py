@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import Any
@@ -38,7 +39,11 @@ from tests.simulation.schedules.truth import Truth, local_of
 from tests.simulation.schedules.world import World
 
 REFUSALS = (SyncError, UnknownEdge, DatabaseError, OSError, blobs.BlobError)
-TASKS: dict[str, Any] = {"sync.pull_data": tasks.pull_data, "sync.drive": tasks.drive}
+TASKS: dict[str, Any] = {
+    "sync.pull_data": tasks.pull_data,
+    "sync.drive": tasks.drive,
+    "sync.count_differences": tasks.count_differences,
+}
 
 
 @dataclass
@@ -48,6 +53,7 @@ class Stage:
     world: World
     truth: Truth
     is_armed: bool = False
+    did: Counter[str] = field(default_factory=Counter)
 
     def run(self, appliance: Appliance, name: str, act: Callable[[], object]) -> None:
         """An act on an appliance; a refusal is shown to whoever asked and is no error."""
@@ -127,7 +133,7 @@ class Stage:
             with transaction.atomic():
                 done = what(mark)
             if done:
-                self.truth.acknowledge(here())
+                self.truth.acknowledge(here(), mark if what not in (_drop_account, _drop_file) else "")
 
         self.run(appliance, f"saves a setting: {what.__name__[1:]} {mark}", act)
 

@@ -16,12 +16,13 @@ from typing import Any
 from django.db import connection
 
 from appliances import blobs
-from appliances.choices import State
+from appliances.choices import BackupReason, State
 from appliances.models import BackupSettings
 from sync import gate
-from sync.datasync import apply, triggers, union
+from sync.datasync import apply, backups, triggers, union
 from sync.rules import role
 from sync.rules.facts import WRITABLE_STATES, RoleState
+from sync.versions import merge
 from tests.simulation import faults
 from tests.simulation.node import Rules
 from tests.simulation.schedules.appliances import put
@@ -101,6 +102,20 @@ def _changes_what_is_local() -> None:
     put(apply, "end_sessions", end_sessions)
 
 
+def _keeps_no(*reasons: BackupReason) -> Callable[[], None]:
+    real = backups.save
+
+    def save(reason: BackupReason, detail: str = "") -> Any:
+        return None if reason in reasons else real(reason, detail)
+
+    return lambda: put(backups, "save", save)
+
+
+def _takes_over_half() -> None:
+    real = merge.plan
+    put(merge, "plan", lambda mine, theirs, taken: real(mine, theirs, list(taken)[:1]))
+
+
 def _sets_the_head_apart() -> None:
     real = apply.write
 
@@ -145,6 +160,19 @@ BUGS: tuple[Bug, ...] = (
         ("sync", "change", "surprise kill"),
         ("I3",),
     ),
+    Bug(
+        "a data-sync keeps nothing of what it replaces",
+        _keeps_no(BackupReason.ROLE_CHANGE, BackupReason.DATA_SYNC, BackupReason.FOUNDING),
+        ("return", "change", "sync"),
+        ("I13",),
+    ),
+    Bug(
+        "the primary keeps nothing of what a choice replaces",
+        _keeps_no(BackupReason.TAKE_OVER),
+        ("return", "change", "restore"),
+        ("I13",),
+    ),
+    Bug("half of a choice is taken over", _takes_over_half, ("return", "change", "restore"), ("I14",)),
     Bug(
         "the grant goes out before the yield",
         _table("the grant goes out before the yield is durable"),

@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -160,12 +161,14 @@ class Figures:
     steps: int = 0
     events: int = 0
     ticks: int = 0
+    did: Counter[str] = field(default_factory=Counter)
     failed: list[Outcome] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
         """One more has ended."""
         self.count, self.steps, self.events = self.count + 1, self.steps + outcome.steps, self.events + outcome.events
         self.ticks = max(self.ticks, outcome.ticks)
+        self.did.update(outcome.did)
         if outcome.violation:
             self.failed.append(outcome)
             print(report(outcome, self.options), flush=True)
@@ -233,5 +236,6 @@ def run_many(first: int, count: int, workers: int, options: Options, limits: Lim
                 enough.set()
     for failure in figures.failed[:SHOWN_FAILURES]:
         print("\n".join(["", *failure.trace, report(failure, options)]))
+    print("; ".join(f"{what}: {times}" for what, times in sorted(figures.did.items())))
     print(figures)
     return 1 if figures.failed else 0

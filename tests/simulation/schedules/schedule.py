@@ -7,11 +7,13 @@ others stay what they were: that is how a failing schedule is made short.
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from random import Random
 
 from appliances.choices import Role
+from tests.simulation.schedules import versions
 from tests.simulation.schedules.acts import Stage
 from tests.simulation.schedules.appliances import Appliance, here
 from tests.simulation.schedules.healing import heal
@@ -40,6 +42,7 @@ class Outcome:
     steps: int = 0
     ticks: int = 0
     events: int = 0
+    did: Counter[str] = field(default_factory=Counter)
 
 
 def _press(stage: Stage, who: Appliance, chance: Random) -> None:
@@ -168,6 +171,22 @@ def _split(stage: Stage, who: Appliance, chance: Random) -> None:
     stage.press(_by_role(stage, who, Role.BACKUP), Role.PRIMARY, final=False, force=False)
 
 
+def _return(stage: Stage, who: Appliance, chance: Random) -> None:
+    """Both have been primary and have settings of their own; the old one comes back, and somebody chooses."""
+    old = _by_role(stage, who, Role.PRIMARY)
+    new = stage.world.peer_of(old)
+    stage.change(old, chance)
+    _split(stage, new, chance)
+    for one in (old, new):
+        if chance.random() < 0.7:
+            stage.change(one, chance)
+    _mend(stage, who, chance)
+    for _ in range(2):
+        stage.turns(7.0)
+    versions.rejoin(stage, versions.superseded(stage, old), chance)
+    _works(stage)
+
+
 def _death(stage: Stage, who: Appliance, chance: Random) -> None:
     """The primary dies, or nobody reaches it, and the backup takes over by itself."""
     backup, primary = _by_role(stage, who, Role.BACKUP), _by_role(stage, who, Role.PRIMARY)
@@ -197,6 +216,9 @@ SOMETIMES: dict[str, tuple[int, Draw]] = {
     "session": (5, _at_primary(lambda stage, who, chance: stage.session(who, chance))),
     "split": (3, _split),
     "death": (2, _death),
+    "return": (2, _return),
+    "choose": (2, lambda stage, who, chance: versions.rejoin(stage, versions.superseded(stage, who), chance)),
+    "restore": (3, versions.restore),
     "planned": (7, _planned),
     "press": (5, _press),
     "cancel": (2, lambda stage, who, chance: stage.cancel(who)),
@@ -282,7 +304,7 @@ class Schedule:
                 place = place.tb_next
             where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else ""
             outcome.violation = f"an error came out: {error!r} at {where}"
-        outcome.trace, outcome.events = list(self.world.trace), self.world.events
+        outcome.trace, outcome.events, outcome.did = list(self.world.trace), self.world.events, self.stage.did
         return outcome
 
     def _step(self, number: int) -> None:

@@ -38,7 +38,7 @@ from tests.simulation.schedules.world import Violation, World
 
 PACKAGES = ("sync", "appliances")
 FREE_BYTES = 2**40
-WORKED = frozenset({"sync.pull_data", "sync.drive"})
+WORKED = frozenset({"sync.pull_data", "sync.drive", "sync.count_differences"})
 _WRITES = ("INSERT", "UPDATE", "DELETE", "BEGIN", "SAVEPOINT", "RELEASE")
 
 

@@ -17,6 +17,7 @@ from appliances.services.certificates import ensure_default_certificate, own_pin
 from appliances.services.keys import key_id
 from sync import act, journal
 from sync.datasync import pull
+from sync.models import ConfigurationBackup
 from sync.rules.events import Establish
 from tests.simulation.schedules.appliances import Appliance, on
 from tests.simulation.schedules.world import World
@@ -61,6 +62,7 @@ def make(world: World, root: Path) -> tuple[Pair, Pair]:
         appliance.fill(database)
     with on(world.appliances[1]):
         pull.pull_data(SyncTrigger.FIRST)
+        ConfigurationBackup.objects.all().delete()  # schedules begin with empty folders
     return new, Pair((_copy(world.appliances[0]), _copy(world.appliances[1])))
 
 

@@ -6,6 +6,7 @@ Reads go to the databases directly, where no simulated fault reaches them.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,10 +86,26 @@ def stand_of(appliance: Appliance) -> Stand:
     return Stand(state, term, own, head, base, kind, new_term, bool(final), parity)
 
 
+def _text_of(appliance: Appliance) -> str:
+    """The synchronised settings in one text."""
+    rows = [appliance.raw.execute(sql).fetchall() for sql in _SETTINGS]
+    return repr([sorted(some, key=repr) for some in rows])
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
 def settings_of(appliance: Appliance) -> str:
     """A digest of the synchronised settings."""
-    rows = [appliance.raw.execute(sql).fetchall() for sql in _SETTINGS]
-    return hashlib.blake2b(repr([sorted(some, key=repr) for some in rows]).encode(), digest_size=8).hexdigest()
+    return _digest(_text_of(appliance))
+
+
+def _is_kept(appliance: Appliance, mark: str) -> bool:
+    """Whether a configuration backup that the appliance lists holds what was written so."""
+    folder = appliance.folder / "configuration-backups"
+    files = [folder / key for (key,) in appliance.raw.execute("SELECT id FROM sync_configurationbackup")]
+    return any(mark.encode() in gzip.decompress(file.read_bytes()) for file in files if file.is_file())
 
 
 def local_of(appliance: Appliance) -> str:
@@ -99,7 +116,11 @@ def local_of(appliance: Appliance) -> str:
 
 @dataclass
 class Truth:
-    """What is known of a schedule so far. `acts` counts what operators decided that may cost settings."""
+    """What is known of a schedule so far.
+
+    `said`: by which mark a setting that was acknowledged can be known, empty where something was removed; `text`: the
+    settings that each appliance held last.
+    """
 
     world: World
     owner: dict[int, str] = field(default_factory=dict)
@@ -112,6 +133,8 @@ class Truth:
     lineage: dict[str, frozenset[int]] = field(default_factory=lambda: {"A": frozenset(), "B": frozenset()})
     lineage_of: dict[Head, frozenset[int]] = field(default_factory=dict)
     written: int = 0
+    said: dict[int, str] = field(default_factory=dict)
+    text: dict[str, str] = field(default_factory=dict)
     decided_at: int = 0
     is_planned_only: bool = True
 
@@ -130,9 +153,19 @@ class Truth:
         self.give_up_settings()
         self.is_planned_only = False
 
-    def acknowledge(self, appliance: Appliance) -> None:
+    def take_over(self, appliance: Appliance, rows: str) -> None:
+        """The primary has taken these rows over: it answers for what was once acknowledged in them."""
+        for write, mark in list(self.said.items()):
+            if mark and mark in rows and write not in self.lineage[appliance.name]:
+                self.written += 1
+                self.said[self.written] = mark
+                self.lineage[appliance.name] |= {self.written}
+        self._note_contents(appliance, stand_of(appliance))
+
+    def acknowledge(self, appliance: Appliance, mark: str) -> None:
         """A setting was accepted: the page said so."""
         self.written += 1
+        self.said[self.written] = mark
         stand = stand_of(appliance)
         if stand.state in BACKUP_STATES:
             raise Violation(f"G4: {appliance.name} is {stand.state} and accepted a setting, which the next sync drops")
@@ -197,22 +230,30 @@ class Truth:
         if is_promoted and self.handed_over.get(now.own_term, settings_of(appliance)) != settings_of(appliance):
             raise Violation(f"I5: {name} took the role over in term {now.own_term} without the newest settings")
         if before is not None and now.head != before.head and not now.is_primary and not is_promoted:
-            self._applied(name, now.head)
+            self._applied(appliance, now.head)
         if is_promoted or now.is_primary or before is None:
             self.lineage_of[now.head] = self.lineage[name]
         self._note_contents(appliance, now)
 
-    def _applied(self, name: str, head: Head) -> None:
-        """A data-sync replaced the settings: nothing that was acknowledged is lost without an operator's decision."""
-        new = self.lineage_of.get(head, frozenset())
+    def _applied(self, appliance: Appliance, head: Head) -> None:
+        """A data-sync replaced the settings: nothing that was acknowledged is lost without an operator's decision.
+
+        What is lost by one can be restored.
+        """
+        name, new = appliance.name, self.lineage_of.get(head, frozenset())
         lost = self.lineage[name] - new
         self.lineage[name] = new
+        before, text = self.text.get(name, ""), _text_of(appliance)
+        for mark in sorted(self.said.get(write, "") for write in lost):
+            if mark and mark in before and mark not in text and not _is_kept(appliance, mark):
+                raise Violation(f"I13: {mark}, which {name} had acknowledged, is replaced and in no backup of its own")
         if any(write > self.decided_at for write in lost):
             raise Violation(f"G2: settings that {name} had acknowledged were replaced, and nobody decided that")
 
     def _note_contents(self, appliance: Appliance, stand: Stand) -> None:
         """One head names one content."""
-        content = settings_of(appliance)
+        text = self.text[appliance.name] = _text_of(appliance)
+        content = _digest(text)
         if self.contents.setdefault(stand.head, content) != content:
             raise Violation(f"I3: {appliance.name} holds other settings under head {stand.head} than were there before")
         if stand.is_primary:
