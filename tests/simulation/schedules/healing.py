@@ -14,6 +14,7 @@ from sync.datasync.wrapping import for_snapshot
 from tests.simulation.schedules.acts import Stage
 from tests.simulation.schedules.appliances import on
 from tests.simulation.schedules.network import Line
+from tests.simulation.schedules.pairing import make_whole
 from tests.simulation.schedules.seams import Outage
 from tests.simulation.schedules.truth import stand_of
 from tests.simulation.schedules.world import Violation
@@ -30,6 +31,7 @@ def heal(stage: Stage) -> int:
         Violation: it did not, or broke another invariant on its way.
     """
     _mend(stage)
+    make_whole(stage)
     truth, conflict, is_fixed = stage.truth, 0, False
     for tick in range(1, TICKS + 1):
         stage.turns(TICK_SECONDS)

@@ -16,6 +16,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponseBase
 
 from sync import peer_views
+from sync.peer import establish_messages as em
 from sync.errors import PeerSilent
 from sync.peer.connection import TimeLimits
 from sync.peer.pace import Pace
@@ -25,6 +26,7 @@ from tests.simulation.schedules.world import Violation, World
 MOUNT = "/peer/v1/"
 REFUSED_SECONDS = 0.002
 KEPT_MESSAGES = 60
+HANDSHAKE = {em.Hello.path: peer_views.hello, em.CallBack.path: peer_views.call_back}
 
 Sent = tuple[Appliance, str, bytes, dict[str, str]]
 
@@ -92,6 +94,7 @@ class Connection:
     """Takes the place of `sync.peer.connection.PinnedConnection`."""
 
     world: ClassVar[World]
+    shown: ClassVar[list[str]] = []  # the pin of each side's certificate
 
     def __init__(self, host: str, port: int, *, pins: Collection[str] | None, limits: TimeLimits) -> None:
         self.host, self.port, self.pins, self.limits = host, port, pins, limits
@@ -119,7 +122,7 @@ class Connection:
         if how == "silent" or not peer.is_up:
             world.pass_time(self.limits.connect)
             raise PeerSilent(f"{self.host}:{self.port}: no answer in time.")
-        self.is_open = True
+        self.is_open, self.seen_pin = True, self.shown[peer.side]
 
     def start_question(self, seconds: float) -> None:
         """From now on everything ends within this time."""
@@ -228,6 +231,8 @@ def _view(target: str, name: str, content: bytes, headers: dict[str, str]) -> An
     environ |= {
         f"HTTP_{key.upper().replace('-', '_')}": value for key, value in headers.items() if key != "Content-Type"
     }
-    response: HttpResponseBase = peer_views.message(WSGIRequest(environ), name)
+    request = WSGIRequest(environ)
+    door = HANDSHAKE.get(name)
+    response: HttpResponseBase = door(request) if door else peer_views.message(request, name)
     body = b"".join(response.streaming_content) if response.streaming else response.content  # type: ignore[attr-defined]
     return Answer(response.status_code, dict(response.items()), body)

@@ -18,7 +18,7 @@ from django.db import connection
 from appliances import blobs
 from appliances.choices import BackupReason, State
 from appliances.models import BackupSettings
-from sync import gate
+from sync import cycle, gate
 from sync.datasync import apply, backups, triggers, union
 from sync.rules import role
 from sync.rules.facts import WRITABLE_STATES, RoleState
@@ -171,6 +171,18 @@ BUGS: tuple[Bug, ...] = (
         _keeps_no(BackupReason.TAKE_OVER),
         ("return", "change", "restore"),
         ("I13",),
+    ),
+    Bug(
+        "the first data-sync of a relationship keeps nothing of the backup's own settings",
+        _keeps_no(BackupReason.FOUNDING),
+        ("anew", "establish", "change", "sync"),
+        ("I13",),
+    ),
+    Bug(
+        "a relationship that was established by half is never left",
+        lambda: put(cycle, "settle", lambda: None),
+        ("anew", "break", "establish", "surprise kill"),
+        ("I9",),
     ),
     Bug("half of a choice is taken over", _takes_over_half, ("return", "change", "restore"), ("I14",)),
     Bug(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from appliances.choices import Role
-from tests.simulation.schedules import versions
+from tests.simulation.schedules import pairing, versions
 from tests.simulation.schedules.acts import Stage
 from tests.simulation.schedules.appliances import Appliance, here
 from tests.simulation.schedules.healing import heal
@@ -219,6 +219,9 @@ SOMETIMES: dict[str, tuple[int, Draw]] = {
     "return": (2, _return),
     "choose": (2, lambda stage, who, chance: versions.rejoin(stage, versions.superseded(stage, who), chance)),
     "restore": (3, versions.restore),
+    "break": (1, lambda stage, who, chance: pairing.part(stage, who)),
+    "anew": (1, pairing.anew),
+    "establish": (2, lambda stage, who, chance: pairing.join(stage, who)),
     "planned": (7, _planned),
     "press": (5, _press),
     "cancel": (2, lambda stage, who, chance: stage.cancel(who)),

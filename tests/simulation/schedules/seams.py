@@ -31,7 +31,8 @@ from appliances import blobs, certificates, durable
 from appliances.host import interfaces, ping, process
 from sync import crash
 from sync.datasync import snapshots
-from sync.peer import client, identity
+from sync.peer import identity
+from sync.peer.connection import PinnedConnection
 from tests.simulation.schedules.appliances import Waits, here, put
 from tests.simulation.schedules.network import Connection
 from tests.simulation.schedules.world import Violation, World
@@ -70,7 +71,7 @@ def replace_all(world: World) -> None:
     _disk(world)
     _database(world)
     _log(world)
-    put(client, "PinnedConnection", Connection)
+    replace_everywhere(PinnedConnection, Connection)
     Connection.world = world
     put(ping, "ask_all", _ask_all)
     put(socket, "getaddrinfo", _no_such_name)

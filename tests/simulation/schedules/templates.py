@@ -20,6 +20,7 @@ from sync.datasync import pull
 from sync.models import ConfigurationBackup
 from sync.rules.events import Establish
 from tests.simulation.schedules.appliances import Appliance, on
+from tests.simulation.schedules.network import Connection
 from tests.simulation.schedules.world import World
 
 KEY = b"the inter-appliance key of both!"
@@ -55,6 +56,7 @@ def make(world: World, root: Path) -> tuple[Pair, Pair]:
             selectors.this_appliance()
             journal.read()
             pins.append(own_pins())
+    Connection.shown = [own[0] for own in pins]
     for appliance in world.appliances:
         _establish(world, appliance, pins)
     new = Pair((_copy(world.appliances[0]), _copy(world.appliances[1])))

@@ -18,7 +18,8 @@ from tests.simulation.schedules.world import Violation, World
 
 _JOURNAL = (
     "SELECT state, term, own_term, head_term, head_seq, base_head_term, base_head_seq, op_kind, op_new_term,"
-    " op_final_sync, parity FROM sync_rolejournal WHERE id = 1"
+    " op_final_sync, parity, coalesce((SELECT pair_id FROM appliances_failoverrelationship WHERE id = 1), '')"
+    " FROM sync_rolejournal WHERE id = 1"
 )
 _SETTINGS = (
     "SELECT id, name FROM auth_group",
@@ -29,16 +30,19 @@ _SETTINGS = (
     "SELECT id, enable_xml_api FROM appliances_apiconfiguration",
     "SELECT id, name, blob_id FROM appliances_filestorefile",
 )
-# What a data-sync never touches. Of the relationship without what is stamped and learned.
+# What a data-sync never touches.
 _LOCAL = (
     "SELECT guid, host_name FROM appliances_appliance",
     "SELECT * FROM appliances_backupsettings",
     "SELECT * FROM appliances_certificate",
     "SELECT * FROM appliances_interappliancekey",
-    "SELECT pair_id, peer_guid, peer_name, peer_host, peer_port, reverse_host, reverse_port, is_founding_primary"
-    " FROM appliances_failoverrelationship",
     "SELECT * FROM auth_permission",
     "SELECT * FROM django_content_type",
+)
+# Of the relationship, without what is stamped and learned; it changes with the relationship alone.
+_PAIR = (
+    "SELECT pair_id, peer_guid, peer_name, peer_host, peer_port, reverse_host, reverse_port, is_founding_primary"
+    " FROM appliances_failoverrelationship"
 )
 ROWS = {
     "session": "SELECT id FROM appliances_supportsession",
@@ -50,7 +54,8 @@ _FORCED = (
     " 'role.27', 'role.27 stays', 'role.28', 'role.29', 'role.29 stays', 'role.31')"
 )
 _BLOBS = "SELECT blob_id FROM appliances_filestorefile UNION SELECT blob_id FROM appliances_recording"
-SERVING = frozenset({State.P_ACTIVE.value})
+Term = tuple[str, int]  # of a relationship
+Version = tuple[str, Head]
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class Stand:
     op_new_term: int
     op_final_sync: bool
     parity: int
+    pair: str
 
     @property
     def is_primary(self) -> bool:
@@ -81,9 +87,9 @@ class Stand:
 def stand_of(appliance: Appliance) -> Stand:
     """The role journal as it was committed last, or as the open transaction has it."""
     row = appliance.raw.execute(_JOURNAL).fetchone()
-    state, term, own, head_term, head_seq, base_term, base_seq, kind, new_term, final, parity = row
+    state, term, own, head_term, head_seq, base_term, base_seq, kind, new_term, final, parity, pair = row
     head, base = Head(head_term, head_seq), Head(base_term, base_seq)
-    return Stand(state, term, own, head, base, kind, new_term, bool(final), parity)
+    return Stand(state, term, own, head, base, kind, new_term, bool(final), parity, pair)
 
 
 def _text_of(appliance: Appliance) -> str:
@@ -114,6 +120,10 @@ def local_of(appliance: Appliance) -> str:
     return hashlib.blake2b(repr(rows).encode(), digest_size=8).hexdigest()
 
 
+def _pair_of(appliance: Appliance) -> str:
+    return repr(appliance.raw.execute(_PAIR).fetchall())
+
+
 @dataclass
 class Truth:
     """What is known of a schedule so far.
@@ -123,15 +133,17 @@ class Truth:
     """
 
     world: World
-    owner: dict[int, str] = field(default_factory=dict)
+    owner: dict[Term, str] = field(default_factory=dict)
     stands: dict[str, Stand] = field(default_factory=dict)
-    left: dict[str, set[int]] = field(default_factory=lambda: {"A": set(), "B": set()})
-    contents: dict[Head, str] = field(default_factory=dict)
-    handed_over: dict[int, str] = field(default_factory=dict)
+    left: dict[str, set[Term]] = field(default_factory=lambda: {"A": set(), "B": set()})
+    contents: dict[Version, str] = field(default_factory=dict)
+    handed_over: dict[Term, str] = field(default_factory=dict)
     rows: dict[str, set[str]] = field(default_factory=lambda: {kind: set() for kind in ROWS})
     local: dict[str, str] = field(default_factory=dict)
     lineage: dict[str, frozenset[int]] = field(default_factory=lambda: {"A": frozenset(), "B": frozenset()})
-    lineage_of: dict[Head, frozenset[int]] = field(default_factory=dict)
+    lineage_of: dict[Version, frozenset[int]] = field(default_factory=dict)
+    given_up: dict[str, frozenset[int]] = field(default_factory=dict)
+    paired: dict[str, str] = field(default_factory=dict)
     written: int = 0
     said: dict[int, str] = field(default_factory=dict)
     text: dict[str, str] = field(default_factory=dict)
@@ -142,6 +154,7 @@ class Truth:
         """The beginning is the truth."""
         for appliance in self.world.appliances:
             self.local[appliance.name] = local_of(appliance)
+            self.paired[appliance.name] = _pair_of(appliance)
         self.look()
 
     def give_up_settings(self) -> None:
@@ -185,7 +198,7 @@ class Truth:
         both_run = all(
             appliance.is_up and self.world.now >= appliance.stopped_until for appliance in self.world.appliances
         )
-        if both_run and one.is_serving and other.is_serving and not self._is_forced():
+        if both_run and one.pair == other.pair and one.is_serving and other.is_serving and not self._is_forced():
             raise Violation("I8: two appliances serve after planned swaps alone")
 
     def _is_forced(self) -> bool:
@@ -199,24 +212,36 @@ class Truth:
         if now == before:
             return
         self.stands[appliance.name] = now
+        if before is not None and before.pair != now.pair:
+            before = self._joined(appliance, now)
         if before is not None:
             if before.state != now.state or before.term != now.term or before.own_term != now.own_term:
                 self.world.note(f"   {appliance.name}: {before.state} -> {now.state}, term {now.own_term}/{now.term}")
             if now.term < before.term:
                 raise Violation(f"I2: the term of {appliance.name} fell from {before.term} to {now.term}")
-        self._own(appliance.name, now)
+        if now.pair:
+            self._own(appliance.name, now)
         if now.state == State.P_ACTIVE and now.own_term != now.term:
             raise Violation(f"I6: {appliance.name} serves in term {now.own_term} and knows of {now.term}")
         if before is None or now.head != before.head or now.state != before.state:
             self._heads(appliance, now, before)
 
+    def _joined(self, appliance: Appliance, now: Stand) -> None:
+        """It is in another relationship, or in none. Whoever establishes one agrees to what the backup loses by it."""
+        name = appliance.name
+        self.paired[name] = _pair_of(appliance)
+        self.world.note(f"   {name}: {'is in a new relationship' if now.pair else 'is alone'}")
+        if not now.is_primary:
+            self.given_up[name] = self.lineage[name] if now.pair else frozenset()
+
     def _own(self, name: str, now: Stand) -> None:
-        if now.own_term >= 0 and self.owner.setdefault(now.own_term, name) != name:
+        term = now.pair, now.own_term
+        if now.own_term >= 0 and self.owner.setdefault(term, name) != name:
             raise Violation(f"I1: both appliances have owned term {now.own_term}")
-        if now.is_primary and now.own_term in self.left[name]:
+        if now.is_primary and term in self.left[name]:
             raise Violation(f"I1b: {name} is primary again in term {now.own_term}, which it had left")
         if not now.is_primary:
-            self.left[name].add(now.own_term)
+            self.left[name].add(term)
 
     def _heads(self, appliance: Appliance, now: Stand, before: Stand | None) -> None:
         name = appliance.name
@@ -224,40 +249,42 @@ class Truth:
             raise Violation(f"I3: the settings of {name} went back from {before.head} to {now.head}")
         is_promoted = before is not None and now.own_term > before.own_term
         if now.state == State.B_YIELDED and now.op_final_sync:
-            self.handed_over[now.op_new_term] = settings_of(appliance)
+            self.handed_over[now.pair, now.op_new_term] = settings_of(appliance)
         elif now.state == State.B_YIELDED:
             self.give_up_settings()  # of a swap without a data-sync: what came in since it was asked for, too
-        if is_promoted and self.handed_over.get(now.own_term, settings_of(appliance)) != settings_of(appliance):
+        settings = settings_of(appliance)
+        if is_promoted and self.handed_over.get((now.pair, now.own_term), settings) != settings:
             raise Violation(f"I5: {name} took the role over in term {now.own_term} without the newest settings")
-        if before is not None and now.head != before.head and not now.is_primary and not is_promoted:
-            self._applied(appliance, now.head)
+        is_backup = bool(now.pair) and not now.is_primary and not is_promoted
+        if before is not None and now.head != before.head and is_backup:
+            self._applied(appliance, now)
         if is_promoted or now.is_primary or before is None:
-            self.lineage_of[now.head] = self.lineage[name]
+            self.lineage_of[now.pair, now.head] = self.lineage[name]
         self._note_contents(appliance, now)
 
-    def _applied(self, appliance: Appliance, head: Head) -> None:
+    def _applied(self, appliance: Appliance, now: Stand) -> None:
         """A data-sync replaced the settings: nothing that was acknowledged is lost without an operator's decision.
 
         What is lost by one can be restored.
         """
-        name, new = appliance.name, self.lineage_of.get(head, frozenset())
+        name, new = appliance.name, self.lineage_of.get((now.pair, now.head), frozenset())
         lost = self.lineage[name] - new
         self.lineage[name] = new
         before, text = self.text.get(name, ""), _text_of(appliance)
         for mark in sorted(self.said.get(write, "") for write in lost):
             if mark and mark in before and mark not in text and not _is_kept(appliance, mark):
                 raise Violation(f"I13: {mark}, which {name} had acknowledged, is replaced and in no backup of its own")
-        if any(write > self.decided_at for write in lost):
+        if any(write > self.decided_at for write in lost - self.given_up.get(name, frozenset())):
             raise Violation(f"G2: settings that {name} had acknowledged were replaced, and nobody decided that")
 
     def _note_contents(self, appliance: Appliance, stand: Stand) -> None:
         """One head names one content."""
         text = self.text[appliance.name] = _text_of(appliance)
         content = _digest(text)
-        if self.contents.setdefault(stand.head, content) != content:
+        if stand.pair and self.contents.setdefault((stand.pair, stand.head), content) != content:
             raise Violation(f"I3: {appliance.name} holds other settings under head {stand.head} than were there before")
         if stand.is_primary:
-            self.lineage_of[stand.head] = self.lineage[appliance.name]
+            self.lineage_of[stand.pair, stand.head] = self.lineage[appliance.name]
 
     # --- after a step ---------------------------------------------------------------------------------------------
 
@@ -273,7 +300,8 @@ class Truth:
                 raise Violation(f"I4: a {kind} that was committed is on neither appliance: {sorted(missing)[0]}")
         for appliance in self.world.appliances:
             self._note_contents(appliance, self.stands[appliance.name])
-            if local_of(appliance) != self.local[appliance.name]:
+            is_same = _pair_of(appliance) == self.paired[appliance.name]
+            if not is_same or local_of(appliance) != self.local[appliance.name]:
                 raise Violation(f"I10: what belongs to {appliance.name} alone was changed")
             self._files(appliance)
 
