@@ -13,7 +13,7 @@ from appliances.choices import State
 from sync.rules.facts import PRIMARY_STATES, RoleState
 
 MAX_FAILOVERS_A_DAY = 3
-# A backup that has yielded and hears nothing of the appliance that was to take the role may take it back (row 12b).
+# One that has yielded is not refused for that alone, but for want of an acknowledged timeout (row 12b).
 FREE_STATES = frozenset({State.B_IDLE, State.B_PROMOTING, State.B_YIELDED})
 # The clauses that time alone mends while the primary stays silent.
 SWITCH, ACKNOWLEDGED = "automatic failover", "timeout acknowledged"

@@ -81,7 +81,15 @@ class Stage:
             put(tasks, "_pulse", pulse)
             tasks.turn()
 
+        for one in self.world.appliances:
+            self._sentry(one)
         self._unseen(appliance, "turn", act)
+
+    def _sentry(self, appliance: Appliance) -> None:
+        """What looks at the clock beside the turns has stopped a primary whose time is over."""
+        limit = appliance.pulse.limit
+        if limit is not None and self.world.now + appliance.boot_offset > limit:
+            self._unseen(appliance, "sentry", lambda: cycle.between_turns(here().pulse))
 
     def _unseen(self, appliance: Appliance, name: str, act: Callable[[], object]) -> None:
         """An act that nobody waits for: the keeper and the workers go on after a disk that was full."""
@@ -131,9 +139,8 @@ class Stage:
             if what is _upload:
                 blobs.store([mark.encode()])
             with transaction.atomic():
-                done = what(mark)
-            if done:
-                self.truth.acknowledge(here(), mark if what not in (_drop_account, _drop_file) else "")
+                if what(mark):  # with the commit it is accepted, whatever happens before the page says so
+                    self.truth.acknowledge(here(), mark if what not in (_drop_account, _drop_file) else "")
 
         self.run(appliance, f"saves a setting: {what.__name__[1:]} {mark}", act)
 

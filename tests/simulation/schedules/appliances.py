@@ -49,6 +49,8 @@ class Appliance:
             "SECRETS_DIR": root / f"secrets-{self.name}",
             "DATA_KEY_FILE": root / f"secrets-{self.name}" / "data.key",
             "HOST_NAME": f"{self.name.lower()}.example.com",
+            "WITNESS_COMMAND": "",
+            "FENCING_COMMAND": "",
             "LISTEN": [f"192.0.2.{side + 1}:443"],
         }
         self.database = self._open()

@@ -14,6 +14,7 @@ from sync.datasync.wrapping import for_snapshot
 from tests.simulation.schedules.acts import Stage
 from tests.simulation.schedules.appliances import on
 from tests.simulation.schedules.network import Line
+from tests.simulation.schedules.outsiders import Site
 from tests.simulation.schedules.pairing import make_whole
 from tests.simulation.schedules.seams import Outage
 from tests.simulation.schedules.truth import stand_of
@@ -55,6 +56,7 @@ def _mend(stage: Stage) -> None:
     world.note("=== everything is mended")
     Line.heal()
     Outage.database = Outage.files = 0
+    Site.mend()
     world.pass_time(max(0.0, *(one.stopped_until - world.now for one in world.appliances)))
     for appliance in world.appliances:
         appliance.test_ips_answer = True

@@ -16,8 +16,8 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponseBase
 
 from sync import peer_views
-from sync.peer import establish_messages as em
 from sync.errors import PeerSilent
+from sync.peer import establish_messages as em
 from sync.peer.connection import TimeLimits
 from sync.peer.pace import Pace
 from tests.simulation.schedules.appliances import Appliance, here

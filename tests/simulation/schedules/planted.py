@@ -20,7 +20,7 @@ from appliances.choices import BackupReason, State
 from appliances.models import BackupSettings
 from sync import cycle, gate
 from sync.datasync import apply, backups, triggers, union
-from sync.rules import role
+from sync.rules import role, takeover
 from sync.rules.facts import WRITABLE_STATES, RoleState
 from sync.versions import merge
 from tests.simulation import faults
@@ -111,6 +111,11 @@ def _keeps_no(*reasons: BackupReason) -> Callable[[], None]:
     return lambda: put(backups, "save", save)
 
 
+def _judges_as_if(**facts: Any) -> Callable[[], None]:
+    real = takeover.judge
+    return lambda: put(takeover, "judge", lambda known: real(replace(known, **facts)))
+
+
 def _takes_over_half() -> None:
     real = merge.plan
     put(merge, "plan", lambda mine, theirs, taken: real(mine, theirs, list(taken)[:1]))
@@ -183,6 +188,18 @@ BUGS: tuple[Bug, ...] = (
         lambda: put(cycle, "settle", lambda: None),
         ("anew", "break", "establish", "surprise kill"),
         ("I9",),
+    ),
+    Bug(
+        "a take-over does not wait for the witness",
+        _judges_as_if(has_witness=None),
+        ("death", "trouble", "witness", "start"),
+        ("I15",),
+    ),
+    Bug(
+        "a take-over does not wait for the fence",
+        _judges_as_if(is_fenced=None),
+        ("death", "trouble", "fence", "start"),
+        ("I16",),
     ),
     Bug("half of a choice is taken over", _takes_over_half, ("return", "change", "restore"), ("I14",)),
     Bug(

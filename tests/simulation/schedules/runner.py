@@ -18,7 +18,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import TypeAlias
 
-from tests.simulation.schedules import planted, seams, speed, templates
+from tests.simulation.schedules import outsiders, planted, seams, speed, templates
 from tests.simulation.schedules.appliances import Appliance
 from tests.simulation.schedules.network import Line
 from tests.simulation.schedules.schedule import Outcome, Schedule
@@ -84,6 +84,7 @@ class Bench:
         self.options = options
         self.world = World((Appliance(0, root), Appliance(1, root)))
         seams.replace_all(self.world)
+        outsiders.install()
         if not options.plain:
             speed.install(self.world)
         Line.start()

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from random import Random
 
 from appliances.choices import Role
-from tests.simulation.schedules import pairing, versions
+from tests.simulation.schedules import outsiders, pairing, versions
 from tests.simulation.schedules.acts import Stage
 from tests.simulation.schedules.appliances import Appliance, here
 from tests.simulation.schedules.healing import heal
 from tests.simulation.schedules.network import Line
+from tests.simulation.schedules.outsiders import FENCE, WITNESS, Site
 from tests.simulation.schedules.seams import Outage
 from tests.simulation.schedules.templates import Pair
 from tests.simulation.schedules.truth import Truth, stand_of
@@ -26,6 +27,7 @@ from tests.simulation.schedules.world import Surprise, Violation, World
 STEPS, STEPS_IN_FOCUS = (3, 10), (5, 14)  # at least, at most
 SURPRISES, SURPRISES_IN_FOCUS = 0.35, 0.8  # of the steps have one
 TIMEOUT = dt.timedelta(seconds=30)  # of automatic failover
+SITES_WITH = 0.25  # of the schedules have a witness, and as many a fence
 LONGEST_WAIT = 800  # events until a surprise: a data-sync that moves something has about 650
 MOST_EDGES = 80  # until a surprise at one: such a data-sync has about 60
 
@@ -187,13 +189,23 @@ def _return(stage: Stage, who: Appliance, chance: Random) -> None:
     _works(stage)
 
 
+def _deaf(stage: Stage, primary: Appliance) -> None:
+    """The primary lives, but hears neither the peer nor the witness."""
+    Line.cut[:], Site.without_witness, Site.slowness = ["silent", "silent"], {primary.name}, 0.0
+    stage.world.note(f"{primary.name} is cut off from the peer and the witness")
+
+
 def _death(stage: Stage, who: Appliance, chance: Random) -> None:
     """The primary dies, or nobody reaches it, and the backup takes over by itself."""
     backup, primary = _by_role(stage, who, Role.BACKUP), _by_role(stage, who, Role.PRIMARY)
     stage.wish(backup, enable_automatic_failover=True, connectivity_test_ips="192.0.2.254", primary_timeout=TIMEOUT)
     for _ in range(2):
         stage.turns(3.1)
-    if chance.random() < 0.5:
+    if Site.has_any() and chance.random() < 0.6:
+        outsiders.trouble(stage, who, chance)
+    if Site.has_any() and chance.random() < 0.4:
+        _deaf(stage, primary)
+    elif chance.random() < 0.5:
         stage.kill(primary, power=chance.random() < 0.5)
     else:
         _cut(stage, primary, chance)
@@ -215,7 +227,7 @@ SOMETIMES: dict[str, tuple[int, Draw]] = {
     "change": (9, _at_primary(lambda stage, who, chance: stage.change(who, chance))),
     "session": (5, _at_primary(lambda stage, who, chance: stage.session(who, chance))),
     "split": (3, _split),
-    "death": (2, _death),
+    "death": (3, _death),
     "return": (2, _return),
     "choose": (2, lambda stage, who, chance: versions.rejoin(stage, versions.superseded(stage, who), chance)),
     "restore": (3, versions.restore),
@@ -237,6 +249,7 @@ SOMETIMES: dict[str, tuple[int, Draw]] = {
     ),
 }
 FAULTS: dict[str, tuple[int, Draw]] = {
+    "trouble": (2, outsiders.trouble),
     "power": (4, _power),
     "cut": (4, _cut),
     "clock": (1, _clock),
@@ -275,6 +288,8 @@ class Schedule:
             appliance.fill(database)
         self.stage = Stage(self.world, Truth(self.world))
         self.world.look = self.stage.truth.look
+        configured = {kind for kind in (WITNESS, FENCE) if kind in self.focus or chance.random() < SITES_WITH}
+        Site.start(self.stage, configured & self.focus if self.focus else configured)
         chosen = ALWAYS | {name: one for name, one in (SOMETIMES | FAULTS).items() if self._is_on(name, chance)}
         self.acts = {name: one[1] for name, one in chosen.items()}
         self.weights = [one[0] for one in chosen.values()]

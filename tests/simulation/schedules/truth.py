@@ -53,6 +53,7 @@ _FORCED = (
     "SELECT count(*) FROM sync_statusevent WHERE event IN ('role.16', 'role.18', 'role.20', 'role.25', 'role.26',"
     " 'role.27', 'role.27 stays', 'role.28', 'role.29', 'role.29 stays', 'role.31')"
 )
+_TAKEN_BACK = "SELECT 1 FROM sync_statusevent WHERE event = 'role.12b'"
 _BLOBS = "SELECT blob_id FROM appliances_filestorefile UNION SELECT blob_id FROM appliances_recording"
 Term = tuple[str, int]  # of a relationship
 Version = tuple[str, Head]
@@ -144,6 +145,7 @@ class Truth:
     lineage_of: dict[Version, frozenset[int]] = field(default_factory=dict)
     given_up: dict[str, frozenset[int]] = field(default_factory=dict)
     paired: dict[str, str] = field(default_factory=dict)
+    take_overs: dict[str, int] = field(default_factory=dict)
     written: int = 0
     said: dict[int, str] = field(default_factory=dict)
     text: dict[str, str] = field(default_factory=dict)
@@ -213,7 +215,8 @@ class Truth:
             return
         self.stands[appliance.name] = now
         if before is not None and before.pair != now.pair:
-            before = self._joined(appliance, now)
+            self._joined(appliance, now)
+            before = None
         if before is not None:
             if before.state != now.state or before.term != now.term or before.own_term != now.own_term:
                 self.world.note(f"   {appliance.name}: {before.state} -> {now.state}, term {now.own_term}/{now.term}")
@@ -221,10 +224,18 @@ class Truth:
                 raise Violation(f"I2: the term of {appliance.name} fell from {before.term} to {now.term}")
         if now.pair:
             self._own(appliance.name, now)
+        if before is not None and now.own_term > before.own_term and self._has_taken_over(appliance):
+            self.world.took_over(appliance, now.own_term)
         if now.state == State.P_ACTIVE and now.own_term != now.term:
             raise Violation(f"I6: {appliance.name} serves in term {now.own_term} and knows of {now.term}")
         if before is None or now.head != before.head or now.state != before.state:
             self._heads(appliance, now, before)
+
+    def _has_taken_over(self, appliance: Appliance) -> bool:
+        """Whether it has become primary by itself since this was asked last."""
+        [count] = appliance.raw.execute("SELECT count(*) FROM sync_statusevent WHERE event = 'role.20'").fetchone()
+        before, self.take_overs[appliance.name] = self.take_overs.get(appliance.name, 0), count
+        return bool(count > before)
 
     def _joined(self, appliance: Appliance, now: Stand) -> None:
         """It is in another relationship, or in none. Whoever establishes one agrees to what the backup loses by it."""
@@ -300,6 +311,8 @@ class Truth:
                 raise Violation(f"I4: a {kind} that was committed is on neither appliance: {sorted(missing)[0]}")
         for appliance in self.world.appliances:
             self._note_contents(appliance, self.stands[appliance.name])
+            if appliance.raw.execute(_TAKEN_BACK).fetchone():
+                raise Violation(f"I17: {appliance.name} took a role back that it had yielded, and the peer may serve")
             is_same = _pair_of(appliance) == self.paired[appliance.name]
             if not is_same or local_of(appliance) != self.local[appliance.name]:
                 raise Violation(f"I10: what belongs to {appliance.name} alone was changed")

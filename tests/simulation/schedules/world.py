@@ -49,6 +49,7 @@ class World:
     trace: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     look: Callable[[], None] = lambda: None
+    took_over: Callable[[Appliance, int], None] = lambda appliance, term: None
 
     def start(self, seed: str) -> None:
         """Nothing has happened yet."""
