@@ -25,6 +25,7 @@ from tests.simulation.schedules.truth import Truth, stand_of
 from tests.simulation.schedules.world import Surprise, Violation, World
 
 STEPS, STEPS_IN_FOCUS = (3, 10), (5, 14)  # at least, at most
+FOCUSED = 3  # times as often as otherwise happens what is in the focus
 SURPRISES, SURPRISES_IN_FOCUS = 0.35, 0.8  # of the steps have one
 TIMEOUT = dt.timedelta(seconds=30)  # of automatic failover
 SITES_WITH = 0.25  # of the schedules have a witness, and as many a fence
@@ -292,7 +293,7 @@ class Schedule:
         Site.start(self.stage, configured & self.focus if self.focus else configured)
         chosen = ALWAYS | {name: one for name, one in (SOMETIMES | FAULTS).items() if self._is_on(name, chance)}
         self.acts = {name: one[1] for name, one in chosen.items()}
-        self.weights = [one[0] for one in chosen.values()]
+        self.weights = [one[0] * (FOCUSED if name in self.focus else 1) for name, one in chosen.items()]
         self.names = list(self.acts)
         self.kinds = [name for name in KINDS if self._is_on(f"surprise {name}", chance)]
         self.steps = chance.randint(*(STEPS_IN_FOCUS if self.focus else STEPS))
@@ -340,7 +341,7 @@ class Schedule:
         """Something that happens in the middle of the step, on whichever appliance is at work then."""
         kind, stage = chance.choice(self.kinds), self.stage
         how = chance.random()
-        after = int(LONGEST_WAIT ** chance.random()) if how < 0.4 else chance.randrange(1, LONGEST_WAIT)
+        after = int(LONGEST_WAIT ** chance.random()) if how < 0.5 else chance.randrange(1, LONGEST_WAIT)
         at_edges = how >= 0.7
         if at_edges:
             after = chance.randrange(1, MOST_EDGES)

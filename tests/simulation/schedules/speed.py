@@ -26,6 +26,7 @@ from appliances.services import certificates, keys
 from sync import journal, probes
 from sync.datasync import marks, remembered, rows
 from sync.datasync.registry import SETTINGS
+from sync.models import SettingsDigest
 from sync.peer import accept, signing
 from sync.role_changes import record
 from tests.simulation.schedules.appliances import here, put
@@ -57,7 +58,8 @@ def install(world: World) -> None:
     _remember(world, record.running, "SELECT * FROM sync_rolechange WHERE status = 'running'")
     _remember(world, marks.held, "SELECT * FROM sync_sealedmark")
     _remember(world, rows._permission_names, "SELECT count(*) FROM auth_permission")
-    _remember(world, remembered.digests, _KEY, *(f"SELECT * FROM {dataset.table}" for dataset in SETTINGS))
+    tables = [*(dataset.table for dataset in SETTINGS), SettingsDigest._meta.db_table]
+    _remember(world, remembered.digests, _KEY, *(f"SELECT * FROM {table}" for table in tables))
     _remember_singletons(world)
     _remember_statements()
     _build_filters()
