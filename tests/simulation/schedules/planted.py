@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -43,12 +43,19 @@ def named(name: str) -> Bug:
     return {bug.name: bug for bug in BUGS}[name]
 
 
+def _replace(place: object, name: str, value: object) -> None:
+    """As `put`; a bug that is planted where nothing is any more would be none."""
+    if not hasattr(place, name):
+        raise AttributeError(f"{place} has no {name}: plant the bug where that went")
+    put(place, name, value)
+
+
 def _table(name: str) -> Callable[[], None]:
     """A bug of the model search, planted into the table of the real product."""
 
     def plant() -> None:
         rules: Rules = {fault.name: fault.rules for fault in faults.FAULTS}[name]
-        put(role, "handle", partial(role.handle, table=rules.table, learn=rules.learn))
+        _replace(role, "handle", partial(role.handle, table=rules.table, learn=rules.learn))
 
     return plant
 
@@ -61,35 +68,35 @@ def _replaces_rows() -> None:
         model._base_manager.exclude(pk__in=[key[0] for key in incoming]).delete()
         return real(codec, held, incoming, conflicts)
 
-    put(union, "_add_new", lambda *given: False)  # the quick way, where nothing is looked at
-    put(union, "_absent", absent)
+    _replace(union, "_add_new", lambda *given: False)  # the quick way, where nothing is looked at
+    _replace(union, "_absent", absent)
 
 
 def _names_before_bytes() -> None:
-    def publish(self: blobs.Batch) -> None:
-        [(blob_id, staged)] = self._waiting.items()
-        blobs._rename(staged, str(blobs.path(blob_id)))
+    def publish(targets: Mapping[str, str]) -> None:
+        for staged, target in targets.items():
+            blobs._rename(staged, target)
 
-    put(blobs.Batch, "_publish_one", publish)
+    _replace(blobs, "_publish", publish)
 
 
 def _sweeps_at_once() -> None:
-    put(sys.modules["sync.datasync.tidy"], "GRACE", dt.timedelta(seconds=-1))
+    _replace(sys.modules["sync.datasync.tidy"], "GRACE", dt.timedelta(seconds=-1))
 
 
 def _skips_the_final_sync() -> None:
     drive = sys.modules["sync.role_changes.drive"]
     real = vars(drive)["_pull"]
-    put(drive, "_pull", lambda change, op=None: None if op is not None else real(change))
+    _replace(drive, "_pull", lambda change, op=None: None if op is not None else real(change))
     _table("the settings are not locked before the final data-sync, and heads are not compared")()
-    put(RoleState, "is_writable", property(lambda state: state.state in {*WRITABLE_STATES, State.P_DRAINING}))
-    put(triggers, "WRITABLE_STATES", {*WRITABLE_STATES, State.P_DRAINING})
+    _replace(RoleState, "is_writable", property(lambda state: state.state in {*WRITABLE_STATES, State.P_DRAINING}))
+    _replace(triggers, "WRITABLE_STATES", {*WRITABLE_STATES, State.P_DRAINING})
     real_gate = gate.gate_of
-    put(gate, "gate_of", lambda *given, **more: replace(real_gate(*given, **more), operation_running=False))
+    _replace(gate, "gate_of", lambda *given, **more: replace(real_gate(*given, **more), operation_running=False))
 
 
 def _asks_for_the_role_once() -> None:
-    put(triggers, "WRITABLE_STATES", set(State))
+    _replace(triggers, "WRITABLE_STATES", set(State))
 
 
 def _changes_what_is_local() -> None:
@@ -99,7 +106,7 @@ def _changes_what_is_local() -> None:
         BackupSettings.objects.update(data_sync_interval=dt.timedelta(minutes=2))
         real()
 
-    put(apply, "end_sessions", end_sessions)
+    _replace(apply, "end_sessions", end_sessions)
 
 
 def _keeps_no(*reasons: BackupReason) -> Callable[[], None]:
@@ -108,17 +115,17 @@ def _keeps_no(*reasons: BackupReason) -> Callable[[], None]:
     def save(reason: BackupReason, detail: str = "") -> Any:
         return None if reason in reasons else real(reason, detail)
 
-    return lambda: put(backups, "save", save)
+    return lambda: _replace(backups, "save", save)
 
 
 def _judges_as_if(**facts: Any) -> Callable[[], None]:
     real = takeover.judge
-    return lambda: put(takeover, "judge", lambda known: real(replace(known, **facts)))
+    return lambda: _replace(takeover, "judge", lambda known: real(replace(known, **facts)))
 
 
 def _takes_over_half() -> None:
     real = merge.plan
-    put(merge, "plan", lambda mine, theirs, taken: real(mine, theirs, list(taken)[:1]))
+    _replace(merge, "plan", lambda mine, theirs, taken: real(mine, theirs, list(taken)[:1]))
 
 
 def _sets_the_head_apart() -> None:
@@ -129,7 +136,7 @@ def _sets_the_head_apart() -> None:
         connection._commit()  # type: ignore[attr-defined]
         connection.connection.execute("BEGIN IMMEDIATE")
 
-    put(apply, "write", write)
+    _replace(apply, "write", write)
 
 
 BUGS: tuple[Bug, ...] = (
@@ -185,7 +192,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "a relationship that was established by half is never left",
-        lambda: put(cycle, "settle", lambda: None),
+        lambda: _replace(cycle, "settle", lambda: None),
         ("anew", "break", "establish", "surprise kill"),
         ("I9",),
     ),
@@ -217,7 +224,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "a superseded primary confirms itself",
         _table("a superseded primary confirms itself"),
-        ("press", "cut", "mend", "power"),
+        ("press", "split", "cut", "mend", "power"),
         ("I6", "I1b"),
     ),
 )

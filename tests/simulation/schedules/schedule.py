@@ -29,7 +29,9 @@ FOCUSED = 3  # times as often as otherwise happens what is in the focus
 SURPRISES, SURPRISES_IN_FOCUS = 0.35, 0.8  # of the steps have one
 TIMEOUT = dt.timedelta(seconds=30)  # of automatic failover
 SITES_WITH = 0.25  # of the schedules have a witness, and as many a fence
-LONGEST_WAIT = 800  # events until a surprise: a data-sync that moves something has about 650
+# Events until a surprise: most acts have some dozens, a data-sync that moves something about 650.
+LONGEST_WAITS = (250, 250, 800)
+AT_EDGES, AT_EDGES_IN_FOCUS = 0.25, 0.5  # of the surprises come at one
 MOST_EDGES = 80  # until a surprise at one: such a data-sync has about 60
 
 Draw = Callable[[Stage, Appliance, Random], None]
@@ -340,11 +342,11 @@ class Schedule:
     def _surprise(self, chance: Random) -> Surprise:
         """Something that happens in the middle of the step, on whichever appliance is at work then."""
         kind, stage = chance.choice(self.kinds), self.stage
-        how = chance.random()
-        after = int(LONGEST_WAIT ** chance.random()) if how < 0.5 else chance.randrange(1, LONGEST_WAIT)
-        at_edges = how >= 0.7
-        if at_edges:
-            after = chance.randrange(1, MOST_EDGES)
+        at_edges = chance.random() < (AT_EDGES_IN_FOCUS if self.focus else AT_EDGES)
+        longest = chance.choice(LONGEST_WAITS)
+        longest = MOST_EDGES if at_edges else longest
+        is_soon = not at_edges and chance.random() < 0.5
+        after = int(longest ** chance.random()) if is_soon else chance.randrange(1, longest)
         whoever = self.world.appliances[chance.random() < 0.5]
         happen: dict[str, Callable[[], None]] = {
             "kill": lambda: stage.kill(_running(self.world), power=False),
