@@ -52,6 +52,8 @@ from sync.versions import primary
 LOG_EVERY_SECONDS = 10.0  # one line for each source and reason: a flood of bad messages must not flood the log
 LOGGED_SOURCES = 1000
 
+DATABASE_AWAY = (OperationalError, InterfaceError)
+
 log = logging.getLogger(__name__)
 _last_logged: dict[tuple[str, str], float] = {}
 
@@ -266,10 +268,8 @@ def _take_one(payloads: Iterator[bytes]) -> Iterator[bytes]:
 def _refused(request: HttpRequest, sender: Sender | None, error: Exception) -> HttpResponse:
     """The refusal that an error means, signed where the sender is known; an unexpected error is logged."""
     refusal, status = _refusal_of(error)
-    if isinstance(error, OperationalError | InterfaceError):  # the health of this appliance says it too
-        log.warning("peer message failed", extra={"path": request.path[:100], "why": str(error)[:300]})
-    elif status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("peer message failed", exc_info=error, extra={"path": request.path})
+    if isinstance(error, DATABASE_AWAY) or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log_failure("peer message failed", request, error)
     elif _may_log(_source(request), refusal.code):
         log.warning(
             "peer message refused",
@@ -280,8 +280,16 @@ def _refused(request: HttpRequest, sender: Sender | None, error: Exception) -> H
     try:
         return _signed(request, sender, render(refusal), status)
     except Exception as second:
-        log.error("peer refusal not signed", exc_info=second, extra={"path": request.path})
+        _log_failure("peer refusal not signed", request, second)
         return _plain(refusal, status)
+
+
+def _log_failure(event: str, request: HttpRequest, error: Exception) -> None:
+    path = request.path[:100]
+    if isinstance(error, DATABASE_AWAY):  # the health of this appliance says it too
+        log.warning(event, extra={"path": path, "why": str(error)[:300]})
+    else:
+        log.error(event, exc_info=error, extra={"path": path})
 
 
 def _refusal_of(error: Exception) -> tuple[Refusal, int]:

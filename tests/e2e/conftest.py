@@ -43,7 +43,8 @@ def running(*appliances: LiveAppliance) -> Iterator[None]:
         for appliance in appliances:
             appliance.stop()
     for appliance in appliances:
-        assert appliance.tracebacks() == []
+        found = appliance.tracebacks()
+        assert not found, "\n".join(found)
         wait_for(f"the end of all processes of {appliance.name}", appliance.has_ended, 5)
 
 

@@ -27,7 +27,7 @@ from tests.e2e.test_refusals import copy_of_the_source
 
 PORT = 9786
 TIMEOUT = 10
-LONG_TIMEOUT = 20  # so that the mails of the count-down lie seconds apart
+LONG_TIMEOUT = 40  # so that the mails of the count-down lie seconds apart
 NOWHERE = "2001:db8::1"  # for documentation: nobody answers there
 WELL = "All well again: "
 

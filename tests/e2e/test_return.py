@@ -89,13 +89,14 @@ def test_a_returning_primary_waits_and_each_side_gives_what_was_chosen_of_it(pai
     here.failover()
     here.expect_headline("Their settings differ in 5 objects", 60)
     here.page.get_by_role("link", name="Compare and choose…").click()
-    assert here.page.locator("legend .what").all_inner_texts() == [
+    found = [
         "Night shift",
         "mia",
         "theo",
         "Site configuration",
         "Email configuration",
     ]
+    expect(here.page.locator("legend .what")).to_have_text(found, timeout=30_000)
     site = thing(here, "Site configuration")
     assert [text.strip() for text in site.locator("mark").all_inner_texts()] == ["7 to 20", "9 to 17"]
     assert "a-secret-of-site2" not in here.page.content()

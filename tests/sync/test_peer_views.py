@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
@@ -233,6 +234,17 @@ def test_an_unexpected_error_is_a_signed_answer_without_detail(peer: Signer, mon
     assert b"cheese" not in response.content
     assert is_signed(response, peer, headers, path)
     assert "peer message failed" in caplog.text
+
+
+def test_a_database_that_goes_away_before_the_refusal_is_signed_is_told_in_one_line(peer: Signer, monkeypatch, caplog):
+    def away(*_: object) -> None:
+        raise OperationalError("the connection is lost")
+
+    monkeypatch.setitem(peer_views.ENDPOINTS, "challenge", peer_views.Endpoint(ChallengeRequest, away))
+    monkeypatch.setattr(peer_views, "_signed", away)
+    assert send(*signed(peer, ChallengeRequest())).status_code >= 500
+    assert caplog.text.count("peer refusal not signed") == 1
+    assert "Traceback" not in caplog.text
 
 
 def test_denied_messages_are_logged_but_do_not_flood_the_log(caplog):
