@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from appliances import shared_ips
@@ -306,12 +307,16 @@ def _take_over(pulse: Pulse, state: RoleState, times: timing.Timing, decision: D
         state = act.deliver(e.TakeoverDue(decision.reason), evidence=decision.evidence).after
     if not pulse.attempt_of(state, times).is_over():
         return
-    again = takeover.judge(_facts(pulse, journal.read(), times, BackupSettings.load()))
-    if again.verdict == Verdict.TAKE_OVER:
-        pulse.attempt = None
-        act.deliver(e.TakeoverConfirmed(again.reason), evidence=again.evidence)
-    else:
-        _give_up(pulse, again)
+    PeerView.load()
+    with transaction.atomic():
+        # Held until the role is taken: a primary that calls meanwhile is heard of before that, or hears of it.
+        PeerView.objects.select_for_update().get(pk=1)
+        again = takeover.judge(_facts(pulse, journal.read(), times, BackupSettings.load()))
+        if again.verdict == Verdict.TAKE_OVER:
+            pulse.attempt = None
+            act.deliver(e.TakeoverConfirmed(again.reason), evidence=again.evidence)
+            return
+    _give_up(pulse, again)
 
 
 def _give_up(pulse: Pulse, decision: Decision) -> None:

@@ -6,10 +6,12 @@ import datetime as dt
 import json
 import shlex
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -19,6 +21,7 @@ from sync import cycle, failover, journal, role_changes, serving
 from sync.models import PeerView, RoleJournal, StatusEvent
 from sync.peer import messages
 from sync.rules import events as e
+from sync.rules import takeover
 from sync.rules.timing import derive
 from tests.sync import pair
 
@@ -122,6 +125,46 @@ def test_a_primary_that_calls_and_says_that_it_cannot_serve_is_taken_over(
     role_changes.answer_status(messages.read(messages.Status, json.loads(json.dumps(said))))
     failover.consider(failover.Pulse(), stood_still=0)
     assert journal.read().state == becomes
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_primary_that_is_answered_while_the_role_is_being_taken_hears_of_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The answer "I am backup" lets a primary that is well again serve: it must not be given and then be untrue."""
+    silent_primary(automatic=True, silence=11)
+    said = pair.full_status(State.P_UNCONFIRMED, acknowledged_timeout=10.0, takeover_after=None)
+    heard: list[messages.Status] = []
+    tried, is_taken = threading.Event(), threading.Event()
+
+    def call() -> None:
+        message = messages.read(messages.Status, json.loads(json.dumps(said)))
+        try:
+            heard.append(role_changes.answer_status(message))
+        except OperationalError:  # SQLite in memory refuses where it would wait on a disk
+            tried.set()
+            is_taken.wait(30)
+            heard.append(role_changes.answer_status(message))
+        finally:
+            tried.set()
+            connection.close()
+
+    caller, judged, judge = threading.Thread(target=call), [0], takeover.judge
+
+    def judge_and_be_called(facts: takeover.TakeoverFacts) -> takeover.Decision:
+        judged[0] += 1
+        found = judge(facts)
+        if judged[0] == 2:  # the last one
+            caller.start()
+            tried.wait(0.5)
+        return found
+
+    monkeypatch.setattr(takeover, "judge", judge_and_be_called)
+    failover.consider(failover.Pulse(), stood_still=0)
+    is_taken.set()
+    caller.join(30)
+    assert journal.read().state == State.P_ACTIVE
+    assert [status.header.state for status in heard] == [State.P_ACTIVE]
 
 
 @pytest.mark.django_db(transaction=True)
