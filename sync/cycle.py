@@ -8,6 +8,7 @@ when the appliance stood still, it holds nothing in memory: a turn that is lost 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 
 from django.db import DatabaseError
@@ -25,6 +26,7 @@ from sync.rules.role import UnknownEdge
 from sync.versions import waiting
 
 log = logging.getLogger(__name__)
+_giving = threading.Lock()
 
 
 def boot() -> None:
@@ -46,7 +48,7 @@ def turn(pulse: failover.Pulse) -> list[due.Work]:
     relationship = selectors.relationship()
     if relationship is None:
         pulse.stood_still = 0.0
-        serving.renew(None, turn_began=began)
+        _give_word(began)
         return []
     if stood_still:
         probes.forget_failures()
@@ -83,10 +85,14 @@ def between_turns(pulse: failover.Pulse) -> None:
 
 
 def _give_word(began: float, *, is_turn: bool = True) -> None:
-    """A primary may go on serving, by the times that it has heard of by now: this turn may have brought others."""
-    kept = probes.acknowledged()
-    times = None if kept.timeout is None else timing.derive(kept.timeout, kept.times)
-    serving.renew(times, turn_began=began, announced=kept.announcement, is_turn=is_turn)
+    """A primary may go on serving, by the times that it has heard of by now: this turn may have brought others.
+
+    Turns overlap: none writes what it had read before another one wrote a word for newer times.
+    """
+    with _giving:
+        kept = probes.acknowledged()
+        times = None if kept.timeout is None else timing.derive(kept.timeout, kept.times)
+        serving.renew(times, turn_began=began, announced=kept.announcement, is_turn=is_turn)
 
 
 def _times() -> timing.Timing:

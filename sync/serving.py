@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,6 @@ LEAST_SECONDS = 5.0  # a turn may take that long on a busy machine
 MAX_FILE_BYTES = 4096
 
 log = logging.getLogger(__name__)
-_writing = threading.Lock()  # turns overlap
 
 
 @dataclass(frozen=True)
@@ -45,19 +43,18 @@ def renew(times: Timing | None, *, turn_began: float, announced: str = "", is_tu
 
     That is the beginning of the turn, or the start, in CLOCK_BOOTTIME seconds. Without end where `times` is None;
     `announced` names the announcement of the backup that they come from. A turn that took long says nothing against
-    what a later one has said. Where the word cannot be written, the one before runs out.
+    what a later one has said. Where the word cannot be written, the one before runs out. One at a time calls this.
     """
     until = None if times is None else turn_began + max(LEAST_SECONDS, times.isolation)
-    with _writing:
-        before = _said()
-        if turn_began < before.began <= journal.boottime():
-            return
-        turned = turn_began if is_turn else before.turned
-        word = {"began": turn_began, "until": until, "announced": announced, "turned": turned}
-        try:
-            runtime.put(_file(), json.dumps(word), settings.DATA_DIR)
-        except OSError as error:
-            log.warning("word not renewed", extra={"why": str(error)})
+    before = _said()
+    if turn_began < before.began <= journal.boottime():
+        return
+    turned = turn_began if is_turn else before.turned
+    word = {"began": turn_began, "until": until, "announced": announced, "turned": turned}
+    try:
+        runtime.put(_file(), json.dumps(word), settings.DATA_DIR)
+    except OSError as error:
+        log.warning("word not renewed", extra={"why": str(error)})
 
 
 def last_turn() -> float | None:

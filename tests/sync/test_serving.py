@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from appliances.choices import State
-from sync import cycle, gate, journal, serving
+from sync import cycle, gate, journal, probes, serving
 from sync.models import RoleJournal
 from sync.rules.timing import derive
 
@@ -65,3 +67,30 @@ def test_the_start_of_an_appliance_is_not_a_turn() -> None:
     serving.renew(None, turn_began=journal.boottime() - 60)
     cycle.boot()
     assert serving.last_turn() == pytest.approx(journal.boottime() - 60, abs=5)
+
+
+@pytest.mark.django_db
+def test_a_turn_that_heard_of_former_times_does_not_replace_the_word_for_new_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Turns overlap. The backup may take over after the new times as soon as they are acknowledged."""
+    now, has_read, may_go_on = journal.boottime(), threading.Event(), threading.Event()
+
+    def acknowledged() -> probes.Acknowledged:
+        if threading.current_thread() is slow:
+            has_read.set()
+            may_go_on.wait(30)
+            return probes.Acknowledged(180.0, announcement="former")
+        return probes.Acknowledged(10.0, announcement="new")
+
+    slow = threading.Thread(target=lambda: cycle._give_word(now))
+    other = threading.Thread(target=lambda: cycle._give_word(now))
+    monkeypatch.setattr(probes, "acknowledged", acknowledged)
+    slow.start()
+    assert has_read.wait(30)
+    other.start()
+    other.join(0.3)
+    may_go_on.set()
+    slow.join(30)
+    other.join(30)
+    assert serving.is_bound_by("new")
