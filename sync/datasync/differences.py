@@ -5,7 +5,7 @@ The line of a plain row is what is hashed, so rows that stay are known by the ha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,14 +53,12 @@ def difference_of(codec: RowCodec, staged: StagedTable) -> Difference:
     Rows that were not to be sent again stay and count as they are here.
     """
     total, is_as_hashed = RowSum(), is_plain(codec.dataset)
-    left: dict[bytes, Any] = {}  # by their hashes: lines of a plain table, rows of another one
-    if is_as_hashed:
-        left = {blake3(line).digest(): line for lines in Bulk(codec.dataset).lines() for line in lines}
-    else:
-        left = {blake3(codec.digest_line(row)).digest(): row for row in codec.read()}
-    for digest in [digest for digest in left if staged.stays(digest)]:
-        total.add_digest(digest)
-        del left[digest]
+    left: dict[bytes, Any] = {}  # what may go, by its hash: lines of a plain table, rows of another one
+    for digest, held in _held(codec):
+        if staged.stays(digest):
+            total.add_digest(digest)
+        else:
+            left[digest] = held
     new: list[bytes] = []
     for line in staged.lines():
         digest = blake3(line if is_as_hashed else codec.digest_line(codec.parse(line))).digest()
@@ -72,6 +70,14 @@ def difference_of(codec: RowCodec, staged: StagedTable) -> Difference:
         return Difference(lines=new, total=table, gone={})  # they may be very many
     rows = map(codec.parse, left.values()) if is_as_hashed else left.values()
     return _changes(codec, list(rows), [codec.parse(line) for line in new], table)
+
+
+def _held(codec: RowCodec) -> Iterator[tuple[bytes, Any]]:
+    """The hash of each row that is here, with its line where the table is plain, else with the row."""
+    if is_plain(codec.dataset):
+        yield from ((blake3(line).digest(), line) for lines in Bulk(codec.dataset).lines() for line in lines)
+    else:
+        yield from ((blake3(codec.digest_line(row)).digest(), row) for row in codec.read())
 
 
 def is_stored(codec: RowCodec, difference: Difference) -> bool:

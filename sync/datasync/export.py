@@ -302,7 +302,7 @@ def _take_off(snapshot_id: str, lines: list[bytes]) -> None:
     """
     left = served.may_delete(snapshot_id)
     named = tombstones.named_by(lines)
-    count = tombstones.check_deletions(named, refusal=Refusal.MASS_DELETION_THERE, least=left)
+    count = tombstones.check_deletions(named, refusal=Refusal.MASS_DELETION_THERE, agreed=left)
     served.agree_to_delete(snapshot_id, left - count)
 
 

@@ -72,16 +72,18 @@ def name_any(dataset: Dataset, rows: Sequence[Sequence[Any]]) -> bool:
 
 
 def check_deletions(
-    named: Iterable[tuple[str, uuid.UUID]], *, refusal: Refusal = Refusal.MASS_DELETION, least: int = 0
+    named: Iterable[tuple[str, uuid.UUID]], *, refusal: Refusal = Refusal.MASS_DELETION, agreed: int | None = None
 ) -> int:
     """How many sessions and recordings are here that the peer's tombstones name (`[dataset, row_id]`).
 
+    `agreed`: so many may go, as part of what was looked at together; what waits or was allowed stands until its end.
+
     Raises:
-        SyncRefused: that is more than `least` and much of what is here, and was not allowed.
+        SyncRefused: it is much of what is here, and neither agreed nor allowed.
     """
     sessions, recordings = named_here(named)
     count = len(sessions) + len(recordings)
-    if count and count <= least:
+    if agreed is not None and count <= agreed:
         return count
     removals = [
         Removal("support sessions", len(sessions), SupportSession.objects.count(), LEAST_RECORDS),

@@ -13,7 +13,7 @@ from appliances.choices import BrakeSubject, ChangeKind, ChangeStatus, Role, Sta
 from appliances.models import Account, FileStoreFile, RetentionSettings, SupportSession
 from sync import act, journal, role_changes
 from sync.datasync import brake, pull, retention, send
-from sync.errors import SyncError, SyncRefused, code_of
+from sync.errors import PeerSilent, SyncError, SyncRefused, code_of
 from sync.models import BrakeStop, RoleChange, StatusEvent, SyncRun
 from sync.peer.client import PeerClient
 from sync.rules.brake import Removal, stopped
@@ -239,6 +239,39 @@ def test_a_mass_deletion_does_not_pass_in_portions(
     peer.asked.clear()
     assert sync(peer).status == SyncStatus.SUCCESS
     assert peer.asked.count("push-append") == 4
+    both_hold_the_same_settings(there)
+
+
+def test_deletions_that_were_allowed_and_cut_go_on_without_a_second_leave(
+    peer: FakePeer, there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a push deletes nothing, because the primary never had what its tombstones name."""
+    keys = [there("support_session", f"session {number}") for number in range(60)]
+    sync(peer)
+    for number in range(5):
+        world.delete_session(world.whole_session(f"never there {number}"))
+    for key in keys[:50]:
+        world.delete_session(key)
+    monkeypatch.setattr(send, "PUSH_ROWS", 5)
+    with pytest.raises(SyncError):
+        sync(peer)
+    there("run", f"{WAITING}; brake.allow(BrakeStop.waiting(Role.PRIMARY)[0].fingerprint, 'anna')")
+    pushes: list[bytes] = []
+
+    def cut(path: str, frame: bytes) -> bytes:
+        if path == "push-append" and frame.startswith(b'{"push"'):
+            pushes.append(frame)
+            if len(pushes) == 3:
+                raise PeerSilent("cut")
+        return frame
+
+    peer.change = cut
+    with pytest.raises(PeerSilent):
+        sync(peer)
+    assert SupportSession.objects.count() == 10
+    assert there("run", "from appliances.models import *; result = SupportSession.objects.count()") == 55
+    peer.change = lambda path, frame: frame
+    assert sync(peer).status == SyncStatus.SUCCESS
     both_hold_the_same_settings(there)
 
 
