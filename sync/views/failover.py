@@ -101,7 +101,10 @@ def forbid_deletion(request: HttpRequest) -> HttpResponse:
     """What was allowed to be deleted, and has not been yet, waits again."""
     try:
         found = brake.take_back(request.POST.get("fingerprint", ""), who(request))
-        messages.success(request, f"Taken back: {found.what} are not deleted before somebody allows it again.")
+        it = read()
+        is_late = it is not None and it.progress is not None  # it may have asked already
+        late = " The data-sync that is running may still delete them." if is_late else ""
+        messages.success(request, f"Taken back: {found.what} wait until somebody allows it again.{late}")
     except SyncError as error:
         tell(request, error)
     return to_page()

@@ -659,6 +659,10 @@ def test_an_allowed_deletion_is_shown_and_can_be_taken_back(admin: Client, reade
     assert "waits for you: it would delete much" in text(answer)
     answer = admin.post(PAGE + "forbid-deletion/", {"fingerprint": "ab" * 32}, follow=True)
     assert "was done, or taken back" in text(answer)
+    brake.allow("ab" * 32, "bert")
+    SyncRun.objects.create(trigger="sync_now")
+    answer = admin.post(PAGE + "forbid-deletion/", {"fingerprint": "ab" * 32}, follow=True)
+    assert "The data-sync that is running may still delete them" in text(answer)
 
 
 def test_serve_again_is_offered_to_a_superseded_primary_without_its_peer_alone(
