@@ -190,7 +190,8 @@ def _seal_batch(dataset: Dataset) -> int:
         me = selectors.this_appliance()
         first = _next_seq(dataset, me, marks)
         count = _number(dataset, me, first)
-        sealed = Wanted(dataset.label, me.guid, me.incarnation, first - 1, first + count - 1)
+        last = _next_seq(dataset, me, marks) - 1  # more than `count` where one of them has gone meanwhile
+        sealed = Wanted(dataset.label, me.guid, me.incarnation, first - 1, last)
         for lines in batches(lines_in_order(sealed)):
             marks.add_all(me.guid, me.incarnation, lines)
         marks.reach(me.guid, me.incarnation, sealed.upto)
@@ -198,7 +199,7 @@ def _seal_batch(dataset: Dataset) -> int:
 
 
 def _number(dataset: Dataset, me: Appliance, first: int) -> int:
-    """The first of the rows that are ready have the numbers from `first` on, by one statement; how many they are."""
+    """The first of the rows that are ready are numbered from `first` on, by one statement; how many were."""
     ready, values = _ready(dataset).values(key=F("pk"))[:BATCH_ROWS].query.sql_with_params()
     quote = connection.ops.quote_name
     table, pk = quote(dataset.table), quote(column_of(dataset.model._meta.pk))

@@ -50,6 +50,22 @@ def test_the_mark_holds_count_and_digest_of_what_is_stored() -> None:
     assert (mark.dataset, mark.seq, mark.rows, mark.digest) == (EVENTS, 7, 7, total.digest)
 
 
+def test_a_row_that_goes_while_it_is_numbered_leaves_no_other_one_uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL numbers those that are left as if it were there."""
+    number = marks._number
+
+    def number_two_of_three(*arguments: Any) -> int:
+        number(*arguments)
+        return SessionEvent.objects.exclude(seq=None).count() - SessionEvent.objects.filter(seq=2).delete()[0]
+
+    monkeypatch.setattr(marks, "_number", number_two_of_three)
+    world.events(3)
+    marks.seal_all()
+    [mark] = marks.held()
+    total = sum_of(RowCodec(by_label()[EVENTS], NO_SECRETS))
+    assert (mark.seq, mark.rows, mark.digest) == (3, 2, total.digest)
+
+
 def test_rows_are_read_page_by_page_in_order() -> None:
     world.events(2500)
     marks.seal_all()
