@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 from django.test import TransactionTestCase
 from pytest_django import Settings
+from xdist.scheduler import LoadFileScheduling
 
 # A busy machine may be slow at any example: how long one takes is not what these tests are about.
 hypothesis.settings.register_profile("any machine", deadline=None)
@@ -45,14 +46,24 @@ setattr(TransactionTestCase, "_fixture_teardown", _empty_whatever_the_role)  # n
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
-    """The end-to-end tests are run by one worker, and come first: they take longest. So is each other file by one."""
+    """The end-to-end tests come first: they take longest."""
     for item in items:
-        is_e2e = E2E in item.path.parents
-        if is_e2e:
+        if E2E in item.path.parents:
             item.add_marker(pytest.mark.e2e)
-        item.add_marker(pytest.mark.xdist_group(E2E.name if is_e2e else item.path.stem))
     yield
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
+class Schedule(LoadFileScheduling):  # type: ignore[misc]  # it comes without types
+    """One worker runs all end-to-end tests, and each other file is run by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return E2E.name if f"/{E2E.name}/" in nodeid else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Schedule:
+    """How the tests are spread over the workers."""
+    return Schedule(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
