@@ -163,13 +163,14 @@ class _FolderPull:
             reported=reported,
             reported_count=before.get("reported_count", 0),
         )
-        manifest_says = manifest.fact(LOOKED)
-        if not manifest.fact(MIRRORED):
-            manifest.state(**{MIRRORED: mine.root})
-        if self._is_union and manifest.fact(AGREED) != mine.root:
+        manifest_says, is_first = manifest.fact(LOOKED), not manifest.fact(MIRRORED)
+        is_agreed_now = self._is_union and manifest.fact(AGREED) != mine.root
+        if is_agreed_now:
             manifest.agree()
             manifest.state(**{AGREED: mine.root})
+        if is_agreed_now or is_first:  # the primary has to know it too, for it may be backup next
             _tell(self._client, self._folder, mine.root, complete=True, outcome=outcome)
+            manifest.state(**{MIRRORED: mine.root})
         elif not FolderState(before.get("state", FolderState.EQUAL)).is_good:
             _tell(self._client, self._folder, mine.root, complete=False, outcome=outcome)
         if manifest_says != mine.root:

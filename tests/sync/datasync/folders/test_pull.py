@@ -133,15 +133,22 @@ def test_the_first_data_sync_overwrites_nothing_unasked(both: Both) -> None:
     assert both.sync().files == 1, "from now on without asking"
 
 
-def test_what_was_like_each_other_before_a_role_change_is_no_first_data_sync_afterwards(both: Both) -> None:
-    write(both.source, a_txt="one", b_txt="two")
-    both.sync()
+@pytest.mark.parametrize("copied_by_hand", [False, True])
+def test_what_was_like_each_other_before_a_role_change_is_no_first_data_sync_afterwards(
+    both: Both, copied_by_hand: bool
+) -> None:
+    for place in [both.source, *([both.target] if copied_by_hand else [])]:
+        write(place, a_txt="one", b_txt="two")
+    assert both.sync().state == (FolderState.EQUAL if copied_by_hand else FolderState.COPIED)
     mirrored = both.there(
         "run",
         "import os; from sync.datasync.folders.store import Manifest; "
         f"root = os.open({str(both.source)!r}, os.O_RDONLY); result = Manifest('web', root).fact('mirrored')",
     )
     assert mirrored
+    both.peer.asked.clear()
+    both.sync()
+    assert both.peer.asked == ["pull-begin", "folder-begin"]
 
 
 def test_a_damaged_manifest_is_made_anew(both: Both, settings: Settings) -> None:
