@@ -1,4 +1,4 @@
-"""Stopping, starting again, and losing processes: a live pair stays what it was, and leaves nothing behind."""
+"""Stopping, starting again, losing processes and what lies on a disk: a live pair stays what it was."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.compare import differences, role_rows
+from tests.e2e.browser import FAILOVER
+from tests.e2e.compare import blob_hashes, differences, role_rows
 from tests.e2e.conftest import by_role, established_pair, settle
 from tests.e2e.live import LiveAppliance, LivePair, wait_for
+from tests.e2e.pages import Pages
 
 PORT = 9140
 STOP_SECONDS = 15.0  # the supervisor gives its children ten
 BEAT = "--app=failover_site beat"
+STORED = "SELECT name, blob_id FROM appliances_filestorefile ORDER BY name LIMIT 3"
+FOUND = "SELECT problem, state FROM sync_damagedfile WHERE blob_id = '{}'"
+TOLD = "SELECT event FROM sync_statusevent WHERE sentence LIKE '%“{}”%' ORDER BY id"
+REPAIR_SECONDS = 120.0  # some ten for the task to come round, the rest for a busy machine
 CHILDREN = ("--queues=role", "--queues=sync", "--queues=hooks", "--queues=mail", BEAT)
 
 
@@ -89,6 +95,52 @@ def test_a_second_start_in_the_same_folder_is_refused_and_disturbs_nothing(pair:
     assert "in use by another start of the product" in second.stderr
     assert processes <= set(primary.processes())
     assert primary.get("/")[0] == 200
+
+
+def test_stored_files_that_rot_on_either_disk_are_found_and_come_whole_from_the_peer(pair: LivePair) -> None:
+    primary, backup = by_role(pair)
+    synchronise(backup)
+    (one, first), (two, second), (three, third) = primary.rows(STORED)
+    damaged = [(backup, one, first, "corrupt"), (primary, two, second, "corrupt"), (primary, three, third, "missing")]
+    for site, _, blob_id, problem in damaged:
+        path = blob_path(site, blob_id)
+        if problem == "missing":
+            path.unlink()
+        else:
+            rot(path)
+        assert blob_hashes(site).get(blob_id) != blob_id
+    pages = {site.name: Pages(site) for site in (backup, primary)}
+    for page in pages.values():
+        status, text = page.press("data-syncs/verify")
+        assert (status, "All stored files are read again" in text) == (200, True)
+    for site, name, blob_id, problem in damaged:
+        wait_for(f"{name} is whole", partial(is_repaired, site, blob_id, problem), REPAIR_SECONDS)
+        assert blob_hashes(site)[blob_id] == blob_id
+        assert site.rows(TOLD.format(name)) == [(f"file_{problem}",), ("file_repaired",)]
+        told = pages[site.name].get(f"{FAILOVER}data-syncs/")[1]
+        assert (name in told, ">Repaired<" in told) == (True, True)
+    assert differences(primary, backup) == []
+
+
+def blob_path(site: LiveAppliance, blob_id: str) -> Path:
+    """Where the file of this hash lies in the store of an appliance."""
+    return site.data_dir / "blobs" / blob_id[:2] / blob_id[2:]
+
+
+def rot(path: Path) -> None:
+    """A few bytes of a file are other ones, and its size and time are what they were."""
+    before, content = path.stat(), bytearray(path.read_bytes())
+    for at in range(len(content) // 2, len(content) // 2 + 4):
+        content[at] ^= 0xFF
+    path.chmod(0o600)
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    path.chmod(before.st_mode)
+
+
+def is_repaired(site: LiveAppliance, blob_id: str, problem: str) -> bool:
+    """Whether the file was found once to be so on this appliance, and is whole again."""
+    return site.rows(FOUND.format(blob_id)) == [(problem, "repaired")]
 
 
 def stop_with_ctrl_c(site: LiveAppliance) -> None:
