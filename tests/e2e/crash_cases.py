@@ -75,7 +75,8 @@ SWAP_FROM_PRIMARY = (
     Case(BACKUP, "row.14 durable", PROCESS, SWAPPED),
 )
 
-# A data-sync by Sync Now. The roles are never touched, and the next data-sync goes on from there.
+# A data-sync by Sync Now, with a folder of the administrator's own at its end. The roles are never touched, and the
+# next data-sync goes on from there.
 SYNC = (
     Case(BACKUP, "pull begun", WHOLE, AS_BEFORE),
     Case(BACKUP, "pull manifest", PROCESS, AS_BEFORE),
@@ -98,6 +99,13 @@ SYNC = (
     Case(PRIMARY, "answer.PushAppend", WHOLE, AS_BEFORE),
     Case(PRIMARY, "source ended", PROCESS, AS_BEFORE),
     Case(PRIMARY, "answer.PullEnd", PROCESS, AS_BEFORE),
+    Case(BACKUP, "folder looked", PROCESS, AS_BEFORE),
+    Case(BACKUP, "folder staged", WHOLE, AS_BEFORE),
+    Case(BACKUP, "folder published", PROCESS, AS_BEFORE),
+    Case(BACKUP, "folder deleting", PROCESS, AS_BEFORE),
+    Case(BACKUP, "folder told", PROCESS, AS_BEFORE),
+    Case(PRIMARY, "source looked", PROCESS, AS_BEFORE),
+    Case(PRIMARY, "source serving folder", WHOLE, AS_BEFORE),
 )
 
 # A swap that is cancelled after it was offered. Where nothing of the cancelling was durable, the swap goes on.

@@ -18,6 +18,7 @@ from sync.serving import FILE_NAME
 from tests.e2e.compare import differences
 from tests.e2e.conftest import established_pair
 from tests.e2e.live import LiveAppliance, LivePair, wait_for
+from tests.e2e.own_folder import OwnFolder
 from tests.e2e.shell import Shell, ShellError
 
 RECOVERY_SECONDS = 15.0  # from the return of what died to a pair that serves: testing.md, R5
@@ -139,6 +140,7 @@ class Drill:
     watch: Watch
     words: int = 0
     kills: dict[str, int] = field(default_factory=dict)  # of single processes since the start of their supervisor
+    own_folder: OwnFolder | None = None
 
     @property
     def sites(self) -> tuple[LiveAppliance, LiveAppliance]:
@@ -163,6 +165,8 @@ class Drill:
         self.run(primary, CHANGE_SETTINGS, word=f"word-{self.words}")
         self.run(primary, ADD_SESSION, word=f"primary-{self.words}")
         self.run(backup, ADD_SESSION, word=f"backup-{self.words}")
+        if self.own_folder is not None:
+            self.own_folder.change(primary)
 
     def arm(self, appliance: LiveAppliance, point: str, *, whole: bool = False) -> None:
         """The next process of this appliance that comes by `point` dies, or all of it does."""
@@ -258,6 +262,13 @@ class Drill:
 
     def synchronise(self) -> None:
         """Both hold the same after one more data-sync; one that runs already is let go on first."""
+        self.pull()
+        assert differences(*self.sites) == []
+        if self.own_folder is not None:
+            assert self.own_folder.differences() == []
+
+    def pull(self) -> None:
+        """One more data-sync goes well."""
         _, backup = self.roles()
         known = {run for run, *_ in backup.rows(RUNS)}
 
@@ -271,7 +282,12 @@ class Drill:
             return any(status == "success" for _, status, *_ in new)
 
         wait_for("a data-sync", is_done, WAIT_SECONDS)
-        assert differences(*self.sites) == []
+
+    def add_own_folder(self, root: Path) -> None:
+        """From now on the pair copies a folder of its administrator's, too, which lies below `root`."""
+        folder = OwnFolder(root, *self.roles())
+        folder.define(self.pull)
+        self.own_folder = folder
 
 
 @contextmanager

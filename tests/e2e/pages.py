@@ -30,7 +30,7 @@ class Pages:
         """Status and body; (0, "") when the connection breaks."""
         return self._ask("GET", path, None)
 
-    def post(self, path: str, **fields: str) -> tuple[int, str]:
+    def post(self, path: str, /, **fields: str) -> tuple[int, str]:
         """Press a button with these fields; status and body, (0, "") when the connection breaks."""
         if "csrftoken" not in self._cookies:
             self.get(LOG_IN)

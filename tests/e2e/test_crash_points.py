@@ -21,8 +21,9 @@ PORT = 9200
 
 @pytest.fixture(scope="module")
 def living(folder: Path) -> Iterator[Drill]:
-    """One pair for all crashes of this module."""
-    with drilled_pair(folder, port=PORT) as drill:
+    """One pair for all crashes of this module; it copies a folder of its administrator's, too."""
+    with drilled_pair(folder, port=PORT, FOLDER_ROOTS=str(folder)) as drill:
+        drill.add_own_folder(folder / "folders")
         yield drill
 
 
@@ -45,6 +46,8 @@ def crash_of(drill: Drill, case: Case, primary: LiveAppliance, backup: LiveAppli
     with suppress(ShellError):  # whoever asks may be told that the other did not answer
         yield
     drill.wait_for_crash(dies, whole=whole)
+    assert drill.own_folder is not None
+    assert drill.own_folder.torn() == []
     took = drill.wait_until_well()
     serves, _ = drill.roles()
     print(f"{case}: well after {took:.1f} s, {cases.SWAPPED if serves is backup else cases.AS_BEFORE}")
