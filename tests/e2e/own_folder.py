@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from appliances.beneath import STAGING
@@ -80,12 +81,12 @@ class OwnFolder:
 
     def torn(self) -> list[str]:
         """The files with a content that none of them ever had: half of one, or of two."""
-        return [
-            str(path)
-            for site in self._sites
-            for path in self.place(site).rglob("*")
-            if path.is_file() and STAGING not in path.parts and blake3_of(path) not in self._written
-        ]
+        found = []
+        for path in (path for site in self._sites for path in self.place(site).rglob("*")):
+            with suppress(FileNotFoundError):  # the next data-sync has just deleted it
+                if path.is_file() and STAGING not in path.parts and blake3_of(path) not in self._written:
+                    found.append(str(path))
+        return found
 
     def differences(self) -> list[str]:
         """Every path that is not the same on both: content, time and permissions; what is left of staging too."""
