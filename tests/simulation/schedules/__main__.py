@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--plant", default="", help="plant this bug")
     parser.add_argument("--until-found", action="store_true", help="begin no further schedule after a failure")
     parser.add_argument("--seconds", type=float, default=0.0, help="begin no further schedule after so long")
+    parser.add_argument("--at-least", type=int, default=0, help="even so, run so many")
     parser.add_argument("--plain", action="store_true", help="without the shortcuts of speed.py")
     parser.add_argument("--shorten", action="store_true", help="leave out whatever steps a failure does not need")
     parser.add_argument("--quiet", action="store_true", help="no traces")
@@ -38,7 +39,7 @@ def main() -> int:
     )
     if wanted.seed:
         return runner.show(wanted.seed, options, shorten=wanted.shorten, quiet=wanted.quiet)
-    limits = runner.Limits(wanted.seconds, until_found=wanted.until_found)
+    limits = runner.Limits(wanted.seconds, wanted.at_least, until_found=wanted.until_found)
     return runner.run_many(wanted.first, wanted.count, wanted.workers, options, limits)
 
 

@@ -68,9 +68,13 @@ def _hangs_seen() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Limits:
-    """When no further schedule begins: after so many seconds (0: never), or `until_found` after a failure."""
+    """When no further schedule begins: after so many seconds (0: never), or `until_found` after a failure.
+
+    On a slow machine `at_least` so many are run however long they take.
+    """
 
     seconds: float = 0.0
+    at_least: int = 0
     until_found: bool = False
 
 
@@ -187,13 +191,14 @@ class Figures:
 Results: TypeAlias = "multiprocessing.Queue[Outcome | None]"
 
 
-def _worker(seeds: range, until: float, enough: Event, options: Options, results: Results) -> None:
-    """Run the seeds, as long as there is time and it is not enough; None ends the results."""
+def _worker(seeds: range, stop: tuple[float, int], enough: Event, options: Options, results: Results) -> None:
+    """Run the seeds until it is enough, or until the time of `stop` once so many were run; None ends the results."""
+    until, least = stop
     with bench(options) as made:
         gc.freeze()
         gc.disable()
         for number, seed in enumerate(seeds):
-            if _clock() >= until or enough.is_set():
+            if (_clock() >= until and number >= least) or enough.is_set():
                 break
             outcome = made.run(seed)
             results.put(replace(outcome, trace=outcome.trace[-SHOWN_LINES:] if outcome.violation else []))
@@ -216,11 +221,12 @@ def run_many(first: int, count: int, workers: int, options: Options, limits: Lim
     """Run `count` seeds from `first`, on `workers` processes; print the failures and the figures."""
     context, figures = multiprocessing.get_context("fork"), Figures(options, _clock())
     until = figures.started + limits.seconds if limits.seconds else float("inf")
+    least = -(-limits.at_least // workers)
     results: Results = context.Queue()
     enough = context.Event()
     running = [
         context.Process(
-            target=_worker, args=(range(first + n, first + count, workers), until, enough, options, results)
+            target=_worker, args=(range(first + n, first + count, workers), (until, least), enough, options, results)
         )
         for n in range(workers)
     ]
