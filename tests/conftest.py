@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,14 @@ def own_folders(settings: Settings, tmp_path: Path) -> None:
     settings.BLOB_DIR = tmp_path / "blobs"
     settings.STAGING_DIR = tmp_path / "staging"
     settings.HEALTH_FILE = tmp_path / "health.json"
+
+
+@pytest.fixture(autouse=True)
+def own_umask() -> Iterator[None]:
+    """What a program sets that was run in this process is out of reach of the next test."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 _empty: Any = vars(TransactionTestCase)["_fixture_teardown"]

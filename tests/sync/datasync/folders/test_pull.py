@@ -30,7 +30,8 @@ MEND = "import shutil; from django.conf import settings; shutil.rmtree(settings.
 def test_everything_arrives_with_time_and_permissions(both: Both) -> None:
     write(both.source, a_txt="one", sub__b_txt="two", sub__deep__c_bin=os.urandom(3_000_000), empty_txt="")
     (both.source / "a.txt").chmod(0o640)
-    (both.source / "nothing in it").mkdir(mode=0o750)
+    (both.source / "nothing in it").mkdir()
+    (both.source / "nothing in it").chmod(0o750)
 
     outcome = both.sync()
 
