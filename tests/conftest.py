@@ -11,14 +11,11 @@ import hypothesis
 import pytest
 from django.test import TransactionTestCase
 from pytest_django import Settings
-from xdist.scheduler import LoadFileScheduling
 
 # A busy machine may be slow at any example: how long one takes is not what these tests are about.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
-E2E = Path(__file__).parent / "e2e"
-LESS_URGENT = 10  # nice
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
 
 
@@ -50,36 +47,6 @@ def _empty_whatever_the_role(case: TransactionTestCase) -> None:
 
 
 setattr(TransactionTestCase, "_fixture_teardown", _empty_whatever_the_role)  # noqa: B010
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
-    """The end-to-end tests come first: they take longest."""
-    for item in items:
-        if E2E in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
-    yield
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
-
-
-class Schedule(LoadFileScheduling):  # type: ignore[misc]  # it comes without types
-    """One worker runs all end-to-end tests, and each other file is run by one."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return E2E.name if f"/{E2E.name}/" in nodeid else str(super()._split_scope(nodeid))
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Schedule:
-    """How the tests are spread over the workers."""
-    return Schedule(config, log)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Beside live appliances, which are measured by the clock, a worker with other tests steps back."""
-    is_beside_others = "PYTEST_XDIST_WORKER" in os.environ
-    if is_beside_others and item.get_closest_marker("e2e") is None:
-        os.setpriority(os.PRIO_PROCESS, 0, LESS_URGENT)
 
 
 def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

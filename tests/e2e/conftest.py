@@ -14,6 +14,15 @@ from playwright.sync_api import Browser
 from tests.e2e.browser import chromium
 from tests.e2e.live import LiveAppliance, LivePair, wait_for
 
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever stands in this folder is end to end."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
