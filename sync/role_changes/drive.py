@@ -12,7 +12,7 @@ from appliances.choices import ChangeStatus, ChangeStep, State, SyncTrigger
 from appliances.host.process import is_alive, this_process
 from sync import act, journal
 from sync.datasync import pull
-from sync.errors import ChangeRefused, PeerError, PeerRefused, SyncError
+from sync.errors import ChangeRefused, PeerError, PeerRefused, SyncError, SyncRefused
 from sync.models import RoleChange
 from sync.peer import identity, messages, nonces
 from sync.peer.client import PeerClient
@@ -22,6 +22,7 @@ from sync.rules.due import PROBE_TOTAL_SECONDS
 from sync.rules.effects import SendCancel
 from sync.rules.facts import Operation, header_of
 from sync.rules.role import UnknownEdge
+from sync.rules.snapshot import Refusal
 
 READY_TRIES = 3  # a READY is repeated while its answer is lost; each try waits up to the time-out of a probe
 READY_PAUSE_SECONDS = 1.0
@@ -73,11 +74,18 @@ def _drive(change: RoleChange) -> None:
 
 
 def _pull(change: RoleChange, op: Operation | None = None) -> None:
-    """Pull a data-sync, after the end of one that is running already."""
-    while pull.is_running():
-        _stop_if_cancelled(change)
-        time.sleep(PULL_PAUSE_SECONDS)
-    pull.pull_data(SyncTrigger.ROLE_CHANGE, for_operation=op)
+    """Pull a data-sync, after the end of one that is running already, also where that began at the last moment."""
+    while True:
+        while pull.is_running():
+            _stop_if_cancelled(change)
+            time.sleep(PULL_PAUSE_SECONDS)
+        try:
+            pull.pull_data(SyncTrigger.ROLE_CHANGE, for_operation=op)
+        except SyncRefused as error:
+            if error.reason != Refusal.ALREADY_RUNNING:
+                raise
+        else:
+            return
 
 
 def _ask_for_handover(change: RoleChange) -> None:

@@ -222,9 +222,14 @@ class Drill:
         return [pid for pid, command in appliance.processes().items() if any(part in command for part in own)]
 
     def rest(self) -> None:
-        """The supervisors bear no grudge: one that restarted programs often waits longer and longer with the next."""
+        """The supervisors bear no grudge: one that restarted programs often waits longer and longer with the next.
+
+        What a failed test left behind, an armed point or a dead appliance, fails no other one.
+        """
         for site in self.sites:
-            if self.kills.get(site.name, 0) >= MOST_KILLS:
+            (site.data_dir / crash.ARMED).unlink(missing_ok=True)
+            is_dead = site.process is None or site.process.poll() is not None
+            if is_dead or self.kills.get(site.name, 0) >= MOST_KILLS:
                 site.kill()
                 self.start_again(site)
         self.wait_until_well()

@@ -76,6 +76,32 @@ message = messages.Cancel(header_of(journal.read()), "0" * 32, None, "late")
 with PeerClient.to_peer() as client:
     client.ask(message, messages.Done)
 """
+# Between the look whether a data-sync runs and the beginning of the own one, another one begins.
+DRIVE_BESIDE_A_SYNC = """
+import threading
+import time
+import uuid
+from appliances.choices import SyncStatus, SyncTrigger
+from sync import role_changes
+from sync.datasync import lease, pull
+from sync.models import RoleChange
+RoleChange.objects.update(want_final_sync=True)
+look, other = pull.is_running, []
+def end():
+    time.sleep(1)
+    lease.end(other[0], SyncStatus.SUCCESS)
+def look_too_early():
+    runs = look()
+    if not other:
+        other.append(lease.claim(SyncTrigger.INTERVAL))
+        threading.Thread(target=end).start()
+    return runs
+pull.is_running = look_too_early
+try:
+    role_changes.drive(uuid.UUID({id!r}))
+finally:
+    pull.is_running = look
+"""
 CANCEL = "from sync import role_changes; role_changes.cancel('anna')"
 # As a turn does: report the health of the appliance, then look at the peer.
 LOOK = "from sync import health, role_changes; health.write(health.Health(True, '')); role_changes.look()"
@@ -149,6 +175,13 @@ def test_a_swap_goes_there_and_back(pair: tuple[Box, Box]) -> None:
     primary.run(DRIVE.format(id=begin(primary, "PRIMARY")))
     assert states(pair) == ("p_active", "b_idle")
     assert primary.run(CHANGES) == backup.run(CHANGES) == ["completed", "completed"]
+
+
+def test_a_swap_waits_for_a_data_sync_that_begins_just_before_its_own(pair: tuple[Box, Box]) -> None:
+    _, backup = pair
+    backup.run(DRIVE_BESIDE_A_SYNC.format(id=begin(backup, "PRIMARY")))
+    assert backup.run(CHANGES) == ["completed"]
+    assert states(pair) == ("b_idle", "p_active")
 
 
 def test_cancelling_before_the_hand_over_leaves_both_as_they_were(pair: tuple[Box, Box]) -> None:
