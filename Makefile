@@ -19,8 +19,8 @@ run: $(VENV)/.installed-run ## Start two appliances on this machine, paired and 
 test: $(VENV)/.installed-dev ## Run everything: lint, types, import contracts, all tests with two real appliances
 	@sh deploy/install-test-packages.sh
 	@$(MAKE) --no-print-directory lint
-	@$(PY) -m pytest -m e2e
-	@$(PY) -m pytest -m "not e2e" --numprocesses auto --dist loadfile
+	@$(PY) -m pytest -m e2e; ended=$$?; \
+		$(PY) -m pytest -m "not e2e" --numprocesses auto --dist loadfile && exit $$ended
 
 check: $(VENV)/.installed-dev ## Run what takes less than three minutes: as test, without the slow ones
 	@$(MAKE) --no-print-directory lint
