@@ -98,6 +98,7 @@ class PinnedConnection(http.client.HTTPSConnection):
         self.pins = pins
         self.limits = limits
         self.seen_pin = ""
+        self._secured: ssl.SSLSocket | None = None
 
     def connect(self) -> None:
         """Open the connection and compare the key; nothing of ours is sent before.
@@ -123,7 +124,7 @@ class PinnedConnection(http.client.HTTPSConnection):
                 f"{self._where} does not speak TLS as an appliance does.", step=EstablishStep.TLS
             ) from error
         self._check_pin(secured)
-        self.sock = secured
+        self.sock = self._secured = secured
 
     def start_question(self, seconds: float) -> None:
         """From now on, everything on this connection ends within this time."""
@@ -148,8 +149,9 @@ class PinnedConnection(http.client.HTTPSConnection):
 
     @property
     def _socket(self) -> _DeadlineSocket:
-        assert isinstance(self.sock, _DeadlineSocket)
-        return self.sock
+        """That of the last connection: where an answer is the last one on it, `sock` is None before it was read."""
+        assert isinstance(self._secured, _DeadlineSocket)
+        return self._secured
 
     @property
     def _where(self) -> str:

@@ -70,7 +70,7 @@ class Peer(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def stream(self, pieces: list[bytes]) -> None:
+    def stream(self, pieces: list[bytes], *, is_last: bool = False) -> None:
         asked = signing.read_envelope(self.headers)
         headers = AT_PEER.response(
             asked=asked, method="POST", target=self.path, content_type="application/octet-stream", status=200,
@@ -78,6 +78,8 @@ class Peer(http.server.BaseHTTPRequestHandler):
         )  # fmt: skip
         self.send_response(200)
         headers |= {"Content-Type": "application/octet-stream", "Transfer-Encoding": "chunked"}
+        if is_last:
+            headers["Connection"] = "close"
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()

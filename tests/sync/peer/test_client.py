@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ from sync.peer import frames, signing
 from sync.peer.client import PeerClient
 from sync.peer.connection import PinnedConnection, TimeLimits
 from sync.peer.messages import Break, Challenge, ChallengeRequest, Done, Refusal, parse, render
+from sync.peer.pace import Pace
 from sync.peer.signing import Channel, Signer
 from tests.sync.peer_server import ADDRESS, AT_PEER, HERE, PAIR, THERE, Peer, Server, certificate, channel, serving
 
@@ -276,6 +278,19 @@ def test_a_stream_arrives_and_the_connection_stays_usable(server: Server, client
         with client.open_stream(ChallengeRequest()) as payloads:
             assert [bytes(payload) for payload in payloads] == PAYLOADS
     assert server.connections == 1
+
+
+def test_a_stream_with_which_the_peer_closes_the_connection_arrives_at_its_pace(server: Server, client: PeerClient):
+    """A web server that keeps many connections open, or ends, says so with the head of its answer."""
+    payloads = [os.urandom(60_000), os.urandom(40_000)]
+    server.handler = lambda peer, _: peer.stream(pieces_of(peer, payloads), is_last=True)
+    client.pace = Pace(lambda: 200_000.0, lambda: None)
+    began = time.monotonic()
+    with client.open_stream(ChallengeRequest()) as got:
+        assert [bytes(one) for one in got] == payloads
+    assert time.monotonic() - began > 0.3, "no faster than allowed"
+    with client.open_stream(ChallengeRequest()) as got:
+        assert [bytes(one) for one in got] == payloads
 
 
 def test_a_stream_that_is_not_read_to_its_end_closes_the_connection(server: Server, client: PeerClient):
