@@ -49,6 +49,7 @@ class FakePeer:
         self.cut_after: int | None = None
         self.change: Callable[[str, bytes], bytes] = lambda path, frame: frame
         self.reply: Callable[[Any], Any] = lambda message: message
+        self.pushed: Callable[[Any], Any] = lambda message: message
         self.before: Callable[[str], None] = lambda path: None
         self.asked: list[str] = []
         self.frames = 0
@@ -87,7 +88,8 @@ class FakePeer:
             with suppress(PeerRefused):
                 self._call("send", message.path, messages.render(message), sent, True)
             raise
-        return messages.parse(reply_type, self._call("send", message.path, messages.render(message), sent, False))
+        body = self._call("send", message.path, messages.render(message), sent, False)
+        return self.pushed(messages.parse(reply_type, body))
 
     def _begin(self, path: str) -> None:
         self.asked.append(path)

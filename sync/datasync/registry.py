@@ -27,7 +27,8 @@ class Dataset:
     label it is sealed under. `blob_field` names the field that refers to the content-addressed store.
     `ready` tells which rows of an append-only table may be sealed, and `dated` names the moment that tells their day.
     Where versions of the settings are compared, `born` names the moment that tells whether two rows of one number are
-    one object, and `hidden` what no page shows.
+    one object, and `hidden` what no page shows. `filled_in` names what an appliance fills in by itself where the sender
+    of a row does not tell it: in that alone, a row that was sent to both appliances may differ.
     """
 
     label: str
@@ -42,6 +43,7 @@ class Dataset:
     born: str = ""
     dated: str = ""
     hidden: tuple[str, ...] = ()
+    filled_in: tuple[str, ...] = ()
 
     @property
     def model(self) -> type[models.Model]:
@@ -162,6 +164,7 @@ APPEND_ONLY = (
         ),
         ready=Q(ended_at__isnull=False),
         dated="started_at",
+        filled_in=("account_id_value",),
     ),
     Dataset(
         "appliances.SessionEvent",
@@ -185,6 +188,7 @@ APPEND_ONLY = (
             "is_incomplete",
         ),
         dated="started_at",
+        filled_in=("started_at",),
         blob_field="blob_id",
         size_field="size_bytes",
     ),

@@ -1,8 +1,10 @@
 """Append-only rows from the peer are kept beside our own: insert what is absent, never change what is here.
 
-What a tombstone names is not inserted; a new tombstone removes it. Where one id has two contents, one appliance holds
-something damaged or restored, and nobody knows which: both contents are kept, on both appliances. The content with the
-smaller hash has the id, the other one an id made of both; so each appliance comes to the same without asking.
+What a tombstone names is not inserted; a new tombstone removes it. A row that a client sent to both appliances, as after
+a failover, was numbered by both: the one with the smaller hash is kept, and the other one taken off its mark. Where one
+id has two contents, one appliance holds something damaged or restored, and nobody knows which: both contents are kept,
+on both appliances. The content with the smaller hash has the id, the other one an id made of both. So each appliance
+comes to the same without asking.
 """
 
 from __future__ import annotations
@@ -122,9 +124,10 @@ def _absent(codec: RowCodec, held: MarkBook, incoming: dict[Row, Row], conflicts
         elif row == incoming[key]:
             del new[key]
         else:
-            conflicts.append(str(key[0]))
-            other = _renamed(codec, max(row, incoming[key], key=codec.digest))
-            renamed[codec.key(other)] = other
+            if not _is_sent_twice(codec, row, incoming[key]):
+                conflicts.append(str(key[0]))
+                other = _renamed(codec, max(row, incoming[key], key=codec.digest))
+                renamed[codec.key(other)] = other
             if codec.digest(row) > codec.digest(incoming[key]):
                 gone.append(key)
                 held.remove(origin, incarnation, codec.digest_line(row))
@@ -134,6 +137,15 @@ def _absent(codec: RowCodec, held: MarkBook, incoming: dict[Row, Row], conflicts
     table.filter(pk__in=[key[0] for key in gone]).delete()
     here = set(table.filter(pk__in=[key[0] for key in renamed]).values_list("pk", flat=True))
     return list({**{key: row for key, row in renamed.items() if key[0] not in here}, **new}.values())
+
+
+def _is_sent_twice(codec: RowCodec, one: Row, other: Row) -> bool:
+    """Whether a client sent this row to both appliances: each numbered it, and what was sent is the same."""
+    if marks.mark_fields(codec, one) == marks.mark_fields(codec, other):
+        return False
+    dataset = codec.dataset
+    names = [name for name in dataset.fields if name not in MARK_FIELDS and name not in dataset.filled_in]
+    return all(one[place] == other[place] for place in map(dataset.fields.index, names))
 
 
 def _renamed(codec: RowCodec, row: Row) -> Row:

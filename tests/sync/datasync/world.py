@@ -189,6 +189,28 @@ def whole_session(name: str, age_days: int = 100) -> str:
     return key.hex
 
 
+def sent_session(name: str, started_at: str = "2026-01-02T03:04:05+00:00", events: int = 20) -> None:
+    """A client sends this ended session with its events and a recording, under ids made of the name."""
+    from appliances import blobs
+    from appliances.incoming import documents, sessions
+    from appliances.models import Recording
+
+    key = uuid.uuid5(uuid.NAMESPACE_OID, name)
+    told: dict[str, Any] = {"id": str(key), "started_at": MOMENT.isoformat(), "ended_at": MOMENT.isoformat()}
+    told |= {"representative": "anna", "customer_name": name}
+    lines = [{"id": str(uuid.uuid5(key, str(n))), "at": MOMENT.isoformat(), "kind": "chat"} for n in range(events)]
+    sessions.bring_in(documents.session({**told, "events": lines}))
+    blob = blobs.store([name.encode()])
+    Recording.objects.create(
+        id=uuid.uuid5(key, "recording"),
+        session_id=key,
+        name=name,
+        started_at=dt.datetime.fromisoformat(started_at),
+        blob_id=blob.blob_id,
+        size_bytes=blob.size_bytes,
+    )
+
+
 def expire(days: int | None, recordings_days: int | None = None) -> str:
     """What the retention deletes, where sessions and recordings are kept for so many days."""
     from django.utils import timezone
@@ -273,19 +295,30 @@ def _lose(label: str, rows: Any) -> None:
 def damage(row_id: str, text: str) -> None:
     """An event that was synchronised has another text here, and the mark says so."""
     from appliances.models import SessionEvent
+
+    _change("appliances.SessionEvent", SessionEvent.objects.filter(pk=uuid.UUID(row_id)), text=text)
+
+
+def _change(label: str, rows: Any, **fields: Any) -> None:
     from sync.datasync import marks
     from sync.datasync.registry import by_label
     from sync.datasync.rows import RowCodec
     from sync.datasync.wrapping import NO_SECRETS
 
-    codec = RowCodec(by_label()["appliances.SessionEvent"], NO_SECRETS)
-    rows = SessionEvent.objects.filter(pk=uuid.UUID(row_id))
+    codec = RowCodec(by_label()[label], NO_SECRETS)
     with marks.book(codec.dataset) as held:
         for row in codec.read(rows):
             held.remove(*marks.mark_fields(codec, row)[:2], codec.digest_line(row))
-        rows.update(text=text)
+        rows.update(**fields)
         for row in codec.read(rows):
             held.add(*marks.mark_fields(codec, row)[:2], codec.digest_line(row))
+
+
+def damage_start() -> None:
+    """The recording that was synchronised starts at another moment here, and the mark says so."""
+    from appliances.models import Recording
+
+    _change("appliances.Recording", Recording.objects.all(), started_at=MOMENT)
 
 
 def recording_of(content: bytes, row_id: str | None = None) -> str:
