@@ -60,6 +60,11 @@ def room() -> Room:
     return Room(usage.free - missing, usage.total, found.f_favail if found.f_files else None)
 
 
+def reason(error: OSError) -> str:
+    """What the system says is wrong with a file, without its name."""
+    return error.strerror or type(error).__name__
+
+
 def least_bytes() -> int:
     """Below this much free space the disk counts as full: nothing more is taken in."""
     return (int(settings.DISK_RESERVE_MIB) << 20) // 4

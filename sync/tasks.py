@@ -18,7 +18,7 @@ from appliances import disk
 from appliances.choices import ChangeStatus, Role, SyncTrigger
 from appliances.incoming import watch as incoming
 from appliances.services import sessions
-from sync import alerts, cycle, failover, history, journal, role_changes
+from sync import alerts, cycle, failover, history, intake, journal, role_changes
 from sync.datasync import marks, pull, repair, retention, scrub
 from sync.datasync.tidy import tidy
 from sync.errors import MessageRefused, SyncError, SyncRefused
@@ -137,8 +137,11 @@ def send_alerts() -> None:
 def take_in() -> None:
     """Recordings and sessions that nobody goes on with are kept as they are."""
     taken = incoming.take_in(is_serving=journal.read().is_serving)
-    if any(taken.values()):
-        log.info("taken in", extra=taken)
+    if taken is None:
+        return
+    if any(taken.counts.values()):
+        log.info("taken in", extra=taken.counts)
+    intake.tell(taken.stuck, taken.unreadable)
 
 
 @shared_task(name="sync.seal", throws=DUE_AGAIN)

@@ -141,6 +141,7 @@ class OneRecording(TusView):
 
 
 def _state(key: uuid.UUID) -> dict[str, object]:
+    uploads.finish(key)
     recording = Recording.objects.filter(pk=key).first()
     if recording is not None:
         return _sealed(recording)

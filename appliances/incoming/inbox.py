@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import logging
 import os
@@ -17,14 +18,14 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from blake3 import blake3
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from appliances import blobs
+from appliances import blobs, disk
 from appliances.incoming import documents, sessions, uploads
 from appliances.incoming.documents import RecordingGiven, SessionGiven, Unusable
 from appliances.models import Recording, SupportSession
@@ -42,6 +43,30 @@ log = logging.getLogger(__name__)
 
 class NotYet(Exception):
     """Something is still being written, or has yet to come."""
+
+
+class Unreadable(Unusable):
+    """The disk does not give the bytes of a file. It is not read again and again, which would be every few seconds."""
+
+
+class _Reader(io.FileIO):
+    """A file of the folder: what its disk cannot read is told from what the store cannot write."""
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        super().__init__(descriptor, "rb")
+        self._given = name
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As of a file; raises Unreadable."""
+        with self._told():
+            return super().read(-1 if size is None else size) or b""
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise Unreadable(f"{self._given!r} cannot be read: {disk.reason(error)}.") from error
 
 
 @dataclass(frozen=True)
@@ -68,13 +93,15 @@ class Looked:
     taken: int = 0
     refused: int = 0
     named: set[str] = field(default_factory=set)  # by documents that still wait
+    stuck: dict[str, str] = field(default_factory=dict)  # what the disk does not let go, and why
+    unreadable: dict[str, str] = field(default_factory=dict)  # what it did not give, which was refused
 
 
 def look() -> Looked:
-    """All that is complete in the folder has been taken in or refused.
+    """All that is complete in the folder has been taken in or refused; a bad file stops none of the others.
 
     Raises:
-        OSError: the folder cannot be read or written.
+        OSError: the folder cannot be read or written, or the disk is full.
         blobs.StoreFull: what was not taken in stays where it is.
     """
     found = Looked()
@@ -82,11 +109,25 @@ def look() -> Looked:
         names = sorted(os.listdir(folder))
         for name in names:
             if name.endswith(DOCUMENT) and not name.startswith("."):
-                _take_document(folder, name, found)
+                with _alone(name, found):
+                    _take_document(folder, name, found)
         for name in names:
             if name != REFUSED and not name.startswith(".") and not name.endswith(DOCUMENT):
-                _check_other(folder, name, found)
+                with _alone(name, found):
+                    _check_other(folder, name, found)
     return found
+
+
+@contextlib.contextmanager
+def _alone(name: str, found: Looked) -> Iterator[None]:
+    """What is wrong with this file is noted; only a full disk, and what is no fault of a file, ends the look."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in disk.FULL:
+            raise
+        where = f"{error.filename}: " if error.filename not in (None, name) else ""
+        found.stuck[f"{name!r} in the watched folder"] = f"{where}{disk.reason(error)}"
 
 
 def _take_document(folder: int, name: str, found: Looked) -> None:
@@ -105,11 +146,13 @@ def _take_document(folder: int, name: str, found: Looked) -> None:
             if _age(facts) > WAIT_SECONDS:
                 raise Unusable(f"{reason} It was waited for an hour.") from reason
             raise
-    except NotYet:
+    except (NotYet, uploads.Busy):
         found.named.update(listed)
         return
     except (Unusable, uploads.UploadError, sessions.AlreadyThere, sessions.NoSuchSession) as error:
         _refuse(folder, [name, *listed], str(error), found)
+        if isinstance(error, Unreadable):
+            found.unreadable[_short(name)] = str(error)
         return
     for done in (*listed, name):  # the document last: while it is there, all can be done again
         with contextlib.suppress(FileNotFoundError):
@@ -228,7 +271,7 @@ def _check_other(folder: int, name: str, found: Looked) -> None:
 
 
 @contextlib.contextmanager
-def _opened(folder: int, name: str) -> Iterator[BinaryIO]:
+def _opened(folder: int, name: str) -> Iterator[_Reader]:
     """The file, which is complete, ordinary, and known by this name alone.
 
     Raises:
@@ -246,7 +289,7 @@ def _opened(folder: int, name: str) -> Iterator[BinaryIO]:
     if not stat.S_ISREG(facts.st_mode):
         os.close(descriptor)
         raise Unusable(f"{name!r} is no ordinary file.")
-    with open(descriptor, "rb", buffering=0) as file:
+    with _Reader(descriptor, name) as file:
         if _age(facts) < settings.INBOX_QUIET_SECONDS:
             raise NotYet(f"{name!r} may still be being written.")
         if facts.st_nlink != 1:
@@ -267,17 +310,22 @@ def _refuse(folder: int, names: list[str], why: str, found: Looked) -> None:
     refused = os.open(REFUSED, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
     try:
         mark = f"{time.time_ns():x}"
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(name, f"{mark}-{_short(name)}", src_dir_fd=folder, dst_dir_fd=refused)
+        _move(folder, refused, mark, names[:1])  # what cannot be moved is not told of in the folder again and again
         text = f"{mark}-{_short(names[0])}.txt"
         target = os.open(text, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=refused)
         with open(target, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{why}\n\nMend it and move it back without the number in front, or delete it.\n")
+        _move(folder, refused, mark, names[1:])
     finally:
         os.close(refused)
     log.warning("refused in the inbox", extra={"file": repr(names[0])[:200], "why": why[:300]})
     found.refused += 1
+
+
+def _move(folder: int, refused: int, mark: str, names: list[str]) -> None:
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(name, f"{mark}-{_short(name)}", src_dir_fd=folder, dst_dir_fd=refused)
 
 
 def _short(name: str) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Max
 
 from appliances.incoming.documents import EventGiven, SessionGiven
 from appliances.models import Account, Recording, SessionEvent, SupportSession, Tombstone, Upload
+
+Kept = TypeVar("Kept")
 
 WRITE_ROWS = 500  # rows handed to the database in one call
 
@@ -29,6 +33,18 @@ def bring_in(given: SessionGiven) -> bool:
     Raises:
         AlreadyThere: nothing was changed.
     """
+    return _at_most_twice(partial(_bring_in, given))
+
+
+def _at_most_twice(keep: Callable[[], Kept]) -> Kept:
+    """Where an equal request has just kept the same rows, they are found at the second attempt."""
+    try:
+        return keep()
+    except IntegrityError:
+        return keep()
+
+
+def _bring_in(given: SessionGiven) -> bool:
     with transaction.atomic():
         if Tombstone.objects.filter(row_id=given.id).exists():
             raise AlreadyThere(f"The session {given.id} was deleted by the retention, and does not come back.")
@@ -38,7 +54,7 @@ def bring_in(given: SessionGiven) -> bool:
             new.save(force_insert=True)
         elif _facts(here) != _facts(new):
             raise AlreadyThere(f"Another session has the id {given.id}. Nothing was changed.")
-        return bool(add_events(given.id, given.events)) or here is None
+        return bool(_add_events(given.id, given.events)) or here is None
 
 
 def add_events(session_id: uuid.UUID, events: Sequence[EventGiven]) -> int:
@@ -47,6 +63,10 @@ def add_events(session_id: uuid.UUID, events: Sequence[EventGiven]) -> int:
     Raises:
         NoSuchSession, AlreadyThere: nothing was changed.
     """
+    return _at_most_twice(partial(_add_events, session_id, events))
+
+
+def _add_events(session_id: uuid.UUID, events: Sequence[EventGiven]) -> int:
     added = 0
     with transaction.atomic():
         # Held until the events are there: whoever deletes the session waits, and deletes them with it.

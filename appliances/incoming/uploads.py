@@ -161,16 +161,20 @@ def discard(key: uuid.UUID) -> None:
         _drop(Upload(id=key))
 
 
-def seal_stale(patience: dt.timedelta) -> int:
+def seal_stale(patience: dt.timedelta, stuck: dict[str, str] | None = None) -> int:
     """Uploads that stood still for so long, and those a crash left at their end, are recordings; how many.
 
-    What did not arrive whole is marked incomplete. Of what nothing arrived, nothing is left.
+    What did not arrive whole is marked incomplete. Of what nothing arrived, nothing is left. A file that the disk does
+    not give stops none of the others; it and the reason are added to `stuck`.
     """
-    sealed = 0
-    for key in list(Upload.objects.values_list("pk", flat=True)):
-        with contextlib.suppress(Gone, Busy, blobs.StoreFull):
-            sealed += _seal_if_stale(key, patience)
-    _remove_orphans()
+    sealed, stuck = 0, {} if stuck is None else stuck
+    for upload in list(Upload.objects.all()):
+        try:
+            with contextlib.suppress(Gone, Busy, blobs.StoreFull):
+                sealed += _seal_if_stale(upload.pk, patience)
+        except OSError as error:
+            stuck[f"the upload {upload.name!r} ({upload.pk})"] = disk.reason(error)
+    _remove_orphans(stuck)
     return sealed
 
 
@@ -186,11 +190,34 @@ def check_room(size_bytes: int) -> None:
 
 
 def not_sealed(key: uuid.UUID) -> None:
-    """Raises Sealed if the recording is here, or was deleted."""
+    """Raises Sealed if the recording is here, or was deleted; Busy if it is being sealed at this moment."""
+    finish(key)
     if Recording.objects.filter(pk=key).exists():
         raise Sealed(f"The recording {key} is complete and is never changed.")
     if Tombstone.objects.filter(row_id=key).exists():
         raise Sealed(f"The recording {key} was deleted by the retention, and does not come back.")
+
+
+def finish(key: uuid.UUID) -> None:
+    """A recording that a crash left in the store, before it had its row, has it. Raises Busy."""
+    found = Upload.objects.filter(pk=key).first()
+    if found is None or not _is_in_store(found, _size(key)):
+        return
+    with contextlib.suppress(Gone), _held(key):
+        upload, size = look(key)
+        if _is_in_store(upload, size):
+            _finish(upload)
+
+
+def _is_in_store(upload: Upload, size: int) -> bool:
+    """Whether it had moved into the store already; its file, where one is here, was made anew, and is empty."""
+    return bool(upload.blob_id) and not size and blobs.has(upload.blob_id)
+
+
+def _finish(upload: Upload) -> None:
+    moved, file = blobs.size(upload.blob_id), _path(upload.pk)
+    _record(upload, moved, is_incomplete=moved != upload.length)
+    file.unlink(missing_ok=True)
 
 
 def _check_length(upload: Upload, said: int | None, reached: int) -> None:
@@ -270,11 +297,8 @@ def _record(upload: Upload, size: int, *, is_incomplete: bool) -> Recording:
 def _seal_if_stale(key: uuid.UUID, patience: dt.timedelta) -> int:
     with _held(key) as file:
         upload, size = look(key)
-        if upload.blob_id and blobs.has(upload.blob_id) and not size:
-            # It had moved into the store already; the file that is held here was made anew, and is empty.
-            moved = blobs.size(upload.blob_id)
-            _record(upload, moved, is_incomplete=moved != upload.length)
-            _path(key).unlink(missing_ok=True)
+        if _is_in_store(upload, size):
+            _finish(upload)
             return 1
         is_whole = size == upload.length
         if not is_whole and timezone.now() - _last_byte_at(key) < patience:
@@ -307,14 +331,18 @@ def _hash(file: BinaryIO) -> str:
     return hasher.hexdigest()
 
 
-def _remove_orphans() -> None:
+def _remove_orphans(stuck: dict[str, str]) -> None:
     """Files that no upload refers to any more: a crash came between."""
     known = {key.hex for key in Upload.objects.values_list("pk", flat=True)}
     for file in _folder().iterdir():
-        with contextlib.suppress(FileNotFoundError):
+        try:
             age = timezone.now().timestamp() - file.stat().st_mtime
             if file.name not in known and age > settings.UPLOAD_PATIENCE_SECONDS:
                 file.unlink()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            stuck[f"the left-over upload {file}"] = disk.reason(error)
 
 
 def _last_byte_at(key: uuid.UUID) -> dt.datetime:
@@ -367,6 +395,6 @@ def _full_disk_named() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in disk.FULL | {errno.EFBIG}:
             raise blobs.StoreFull("The disk of this appliance is full; what has arrived so far is kept.") from error
         raise

@@ -1,10 +1,10 @@
 """Append-only rows from the peer are kept beside our own: insert what is absent, never change what is here.
 
-What a tombstone names is not inserted; a new tombstone removes it. A row that a client sent to both appliances, as after
-a failover, was numbered by both: the one with the smaller hash is kept, and the other one taken off its mark. Where one
-id has two contents, one appliance holds something damaged or restored, and nobody knows which: both contents are kept,
-on both appliances. The content with the smaller hash has the id, the other one an id made of both. So each appliance
-comes to the same without asking.
+What a tombstone names is not inserted; a new tombstone removes it. A row that a client sent to both appliances, as
+after a failover, was numbered by both: the one with the smaller hash is kept, and the other one taken off its mark.
+Where one id has two contents, one appliance holds something damaged or restored, and nobody knows which: both contents
+are kept, on both appliances. The content with the smaller hash has the id, the other one an id made of both. So each
+appliance comes to the same without asking.
 """
 
 from __future__ import annotations

@@ -97,6 +97,30 @@ def test_what_is_sent_again_is_not_kept_twice(call: Callable[..., HttpResponse],
     told(call("POST", f"sessions/{session}/events", [EVENT | {"text": "Other"}]), 409, "already_there")
 
 
+@pytest.mark.parametrize(
+    ("model", "path"), [(SupportSession, "sessions"), (SessionEvent, f"sessions/{SESSION}/events")]
+)
+def test_two_equal_requests_at_one_moment_are_both_answered(
+    call: Callable[..., HttpResponse], model: Any, path: str, monkeypatch: pytest.MonkeyPatch
+):
+    if model is SessionEvent:
+        call("POST", "sessions", {**DOCUMENT, "events": []})
+    real, name = model._base_manager.bulk_create, "bulk_create" if model is SessionEvent else "save"
+    act = getattr(model.objects if model is SessionEvent else model, name)
+    was_there: list[bool] = []
+
+    def first_the_other(given: Any, *args: Any, **kwargs: Any) -> Any:
+        if not was_there:
+            was_there.append(True)
+            real(given if isinstance(given, list) else [given])
+        return act(given, *args, **kwargs)
+
+    monkeypatch.setattr(model.objects if model is SessionEvent else model, name, first_the_other)
+    assert call("POST", path, DOCUMENT if model is SupportSession else [EVENT]).status_code in (200, 201)
+    assert was_there
+    assert (SupportSession.objects.count(), SessionEvent.objects.count()) == (1, 1)
+
+
 def test_a_session_goes_on_and_ends_once(call: Callable[..., HttpResponse], session: str):
     more = {"at": "2026-11-22T14:04:00Z", "kind": "note"}
     assert json.loads(call("POST", f"sessions/{session}/events", [more]).content)["added"] == 1
@@ -189,6 +213,17 @@ def test_piece_by_piece_as_tus_clients_do(call: Callable[..., HttpResponse], ses
     row = Recording.objects.get()
     assert (row.name, row.content_type, row.size_bytes) == ("ü.webm", "audio/ogg", 10)
     told(call("PATCH", path, b"x", PIECE, Upload_Offset="10"), 409, "sealed")
+
+
+def test_what_a_crash_left_at_its_end_is_complete_when_it_is_asked_for(call: Callable[..., HttpResponse], session: str):
+    key = uuid.uuid4()
+    blob = blobs.store([b"content"])
+    told = {"session_id": SESSION, "name": "x", "started_at": "2026-11-22T14:03:00Z", "content_type": "video/webm"}
+    Upload.objects.create(id=key, length=7, blob_id=blob.blob_id, account_name="robot", **told)
+    response = call("HEAD", f"recordings/{key}")
+    assert (response.status_code, response.headers["Upload-Offset"]) == (200, "7")
+    assert Recording.objects.get(pk=key).size_bytes == 7
+    assert not Upload.objects.exists()
 
 
 def test_the_length_may_come_later_and_the_first_bytes_at_once(call: Callable[..., HttpResponse], session: str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -172,8 +173,7 @@ def test_a_link_in_place_of_the_refused_folder_is_not_followed(folder: Path, tmp
     (tmp_path / "elsewhere").mkdir()
     (folder / "refused").symlink_to(tmp_path / "elsewhere")
     put(folder, "talk.json", b"{")
-    with pytest.raises(OSError, match="refused"):
-        inbox.look()
+    assert inbox.look().stuck == {"'talk.json' in the watched folder": "refused: Not a directory"}
     assert names(tmp_path / "elsewhere") == []
 
 
@@ -214,3 +214,66 @@ def test_memory_does_not_grow_with_the_size_of_a_recording(folder: Path):
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_a_recording_that_the_disk_does_not_give_is_refused_and_all_others_taken_in(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    bad = put(folder, "a.webm", b"bad sector").stat().st_ino
+    put(folder, "a.json", with_recording("a.webm"))
+    put(folder, "b.webm", b"content")
+    put(folder, "b.json", {"session": SESSION, "recordings": [{"file": "b.webm"}]})
+
+    class Failing(inbox._Reader):
+        def read(self, size: int | None = -1, /) -> bytes:
+            with self._told():
+                if os.fstat(self.fileno()).st_ino == bad:
+                    raise OSError(errno.EIO, "Input/output error")
+            return super().read(size)
+
+    monkeypatch.setattr(inbox, "_Reader", Failing)
+    looked = inbox.look()
+    assert (looked.taken, looked.refused, looked.stuck) == (1, 1, {})
+    assert Recording.objects.get().name == "b.webm"
+    assert looked.unreadable == {"a.json": "'a.webm' cannot be read: Input/output error."}
+    assert names(folder) == ["refused"]
+    assert "cannot be read: Input/output error" in reasons(folder)
+    assert inbox.look().unreadable == {}
+
+
+@pytest.mark.parametrize("content", [b"{", json.dumps({"session": SESSION}).encode()])
+def test_a_document_that_can_be_read_and_not_taken_away_stops_no_other(
+    folder: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    put(folder, "a.json", content)
+    put(folder, "b.json", {"session": {**SESSION, "customer_name": "Bea"}})
+    put(folder, "z.webm", b"nobody names it", 7200)
+
+    def kept(act: Any) -> Any:
+        def tried(name: str, *args: Any, **kwargs: Any) -> None:
+            if name == "a.json":
+                raise PermissionError(errno.EPERM, "Operation not permitted")
+            act(name, *args, **kwargs)
+
+        return tried
+
+    monkeypatch.setattr(os, "unlink", kept(os.unlink))
+    monkeypatch.setattr(os, "rename", kept(os.rename))
+    for refused in (1, 0):
+        looked = inbox.look()
+        assert looked.stuck == {"'a.json' in the watched folder": "Operation not permitted"}
+        assert looked.refused == refused
+    assert SupportSession.objects.filter(customer_name="Bea").exists()
+    assert names(folder) == ["a.json", "refused"]
+    assert len(list((folder / "refused").iterdir())) == 2  # z.webm and why, and nothing more at each look
+
+
+def test_a_full_disk_ends_the_look(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    put(folder, "a.json", {"session": SESSION})
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "unlink", full)
+    with pytest.raises(OSError, match="No space left"):
+        inbox.look()

@@ -210,3 +210,43 @@ def test_the_limit_can_be_set(settings: Settings):
     key = begin(None)
     with pytest.raises(uploads.TooMuch, match="1 GiB"):
         uploads.receive(key, io.BytesIO().read, offset=0, count=(1 << 30) + 1)
+
+
+def left_by_a_crash() -> uuid.UUID:
+    """All its bytes are in the store, and its row is not there yet."""
+    key = begin()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uploads, "_record", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            send(key, CONTENT)
+    assert (uploads.look(key)[1], Recording.objects.exists()) == (0, False)
+    return key
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_recording_that_a_crash_left_in_the_store_is_not_begun_again_by_who_goes_on():
+    key = left_by_a_crash()
+    with pytest.raises(uploads.Sealed):
+        send(key, CONTENT[:1000])
+    assert (Recording.objects.get().pk, Recording.objects.get().size_bytes) == (key, len(CONTENT))
+    assert not Upload.objects.exists()
+
+
+def test_a_recording_that_a_crash_left_in_the_store_is_not_begun_again_from_the_start():
+    key = left_by_a_crash()
+    with pytest.raises(uploads.Sealed):
+        begin(key=key)
+    recording = Recording.objects.get(pk=key)
+    assert not recording.is_incomplete
+    assert blobs.verify(recording.blob_id) == len(CONTENT)
+
+
+def test_a_recording_that_a_crash_left_in_the_store_counts_as_complete():
+    key = left_by_a_crash()
+    uploads.finish(key)
+    uploads.finish(key)
+    assert Recording.objects.get(pk=key).size_bytes == len(CONTENT)
+    assert files() == []
