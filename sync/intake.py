@@ -1,13 +1,35 @@
-"""What cannot be taken in, as Status History tells it: once when it is found, and once when there is none left."""
+"""What comes in while the pair is apart: until when all of it is known here, and what could not be taken in.
+
+The latter stands in Status History: once when it is found, and once when there is none left.
+"""
 
 from __future__ import annotations
 
-from appliances.choices import Severity
-from sync import history
-from sync.models import StatusEvent
+import datetime as dt
+
+from django.utils import timezone
+
+from appliances.choices import Role, Severity, SyncStatus
+from sync import history, journal
+from sync.models import RoleJournal, StatusEvent, SyncRun
 
 STUCK, REFUSED = "intake", "intake_unreadable"
 NAMED = 5  # files in one sentence
+
+
+def known_until() -> dt.datetime | None:
+    """Until when all that clients told either appliance is here; None: that is not known.
+
+    An old primary that comes back knows nothing of what they told the new one before its first good data-sync as its
+    backup: a session that was open here may have gone on there.
+    """
+    state = journal.read()
+    if state.is_serving:
+        return timezone.now()
+    good = SyncRun.objects.filter(status=SyncStatus.SUCCESS, finished_at__gte=RoleJournal.load().changed_at)
+    return (
+        good.order_by("-started_at").values_list("started_at", flat=True).first() if state.role == Role.BACKUP else None
+    )
 
 
 def tell(stuck: dict[str, str], unreadable: dict[str, str]) -> None:

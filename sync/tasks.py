@@ -136,7 +136,7 @@ def send_alerts() -> None:
 @shared_task(name="sync.take_in", throws=DUE_AGAIN)
 def take_in() -> None:
     """Recordings and sessions that nobody goes on with are kept as they are."""
-    taken = incoming.take_in(is_serving=journal.read().is_serving)
+    taken = incoming.take_in(is_serving=journal.read().is_serving, known_until=intake.known_until())
     if taken is None:
         return
     if any(taken.counts.values()):

@@ -119,6 +119,15 @@ def end_forgotten(silent_since: dt.datetime) -> int:
     return ended
 
 
+def may_be_assumed(session_id: uuid.UUID, ended_at: dt.datetime) -> bool:
+    """Whether this may be an end of `end_forgotten`, which nobody told: the moment of something that was heard."""
+    return (
+        SupportSession.objects.filter(pk=session_id, started_at=ended_at).exists()
+        or SessionEvent.objects.filter(session_id=session_id, at=ended_at).exists()
+        or Recording.objects.filter(session_id=session_id, started_at=ended_at).exists()
+    )
+
+
 def _row(given: SessionGiven) -> SupportSession:
     account = Account.objects.filter(username=given.representative).first()
     return SupportSession(

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.conf import settings
-from django.utils import timezone
 
 from appliances import blobs, disk, durable
 from appliances.incoming import inbox, sessions, uploads
@@ -29,9 +28,11 @@ class TakenIn:
     unreadable: dict[str, str] = field(default_factory=dict)
 
 
-def take_in(*, is_serving: bool) -> TakenIn | None:
+def take_in(*, is_serving: bool, known_until: dt.datetime | None) -> TakenIn | None:
     """What lies complete in the watched folder is kept, and what nobody goes on with as it is.
 
+    `known_until`: what clients told either appliance until then is here. Elsewhere a session that nothing was heard of
+    may go on, so an appliance that does not serve leaves it time to end there; None: it ends none.
     None: another process is at it. What is wrong with one file, or with one of the three, stops nothing else.
 
     One process does so at a time. The folder is looked at in every role: what is put there on a backup goes up to the
@@ -42,7 +43,10 @@ def take_in(*, is_serving: bool) -> TakenIn | None:
     try:
         with durable.folder_lock(Path(settings.STAGING_DIR) / "taking-in", fcntl.LOCK_EX | fcntl.LOCK_NB):
             _uploads(found, patience if is_serving else min(patience, NOT_SERVING_PATIENCE))
-            found.counts["sessions"] = sessions.end_forgotten(timezone.now() - patience)
+            found.counts["sessions"] = 0
+            if known_until is not None:
+                silence = patience if is_serving else 2 * patience
+                found.counts["sessions"] = sessions.end_forgotten(known_until - silence)
             _inbox(found)
     except BlockingIOError:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from functools import partial
@@ -199,9 +200,10 @@ def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone
     if wanted.dataset == TOMBSTONE:
         _take_off(message.snapshot_id, received)
     crash.point("source pushed")
-    added = union.merge(wanted, received)
+    live: list[uuid.UUID] = []
+    added = union.merge(wanted, received, live=live)
     crash.point("source push durable")
-    done = PushDone(rows=added, blobs=len(listed), marks=marks.held())
+    done = PushDone(rows=added, blobs=len(listed), marks=marks.held(), live=[key.hex for key in live])
     served.pushed(message.snapshot_id, done.marks)
     return done
 

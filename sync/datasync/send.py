@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from appliances import blob_partials, blobs
-from sync.datasync import blob_frames, frames, marks, tombstones
+from sync.datasync import blob_frames, frames, marks, tombstones, union
 from sync.datasync.blob_frames import Helps
 from sync.datasync.frames import Section
 from sync.datasync.lease import Progress
@@ -39,6 +39,7 @@ def send(client: PeerClient, snapshot_id: str, wanted: Wanted, progress: Progres
         starts = _starts(client, snapshot_id, listed)
         stream = _frames(codec, part, batch, listed, starts, progress)
         done = client.send_stream(PushAppend(snapshot_id=snapshot_id), stream, PushDone)
+        union.take_back(part, done.live)
         after, answered = upto, done.marks
         progress.run.rows_sent += len(batch)
         progress.run.blobs_sent += len(listed)

@@ -18,6 +18,8 @@ from typing import Any
 from django.db import DataError, IntegrityError
 
 from appliances.choices import Severity
+from appliances.incoming import sessions
+from appliances.models import SupportSession
 from sync import history
 from sync.datasync import marks, tombstones
 from sync.datasync.bulk import MERGE_ROWS, Bulk, batches
@@ -26,6 +28,8 @@ from sync.datasync.refusals import refused
 from sync.datasync.registry import MARK_FIELDS, TOMBSTONE, Dataset, by_label
 from sync.datasync.rows import Row, RowCodec
 from sync.datasync.tables import insert, insert_many
+from sync.datasync.wrapping import NO_SECRETS
+from sync.errors import PeerMisbehaved
 from sync.models import StatusEvent
 from sync.rules.diff import Wanted
 from sync.rules.snapshot import Refusal
@@ -51,8 +55,16 @@ def check(dataset: Dataset, rows: Sequence[Sequence[Any]], wanted: Wanted, after
     return int(rows[-1][seq]) if rows else after
 
 
-def merge(wanted: Wanted, lines: Iterable[bytes], tick: Callable[[], None] = lambda: None) -> int:
+def merge(
+    wanted: Wanted,
+    lines: Iterable[bytes],
+    tick: Callable[[], None] = lambda: None,
+    live: list[uuid.UUID] | None = None,
+) -> int:
     """All rows are here and the mark reaches `wanted.upto`; how many were new.
+
+    `live`, on the appliance that serves: sessions that go on here are not ended by what the other one assumed of their
+    end. They are not taken, and are added to `live`, so that the other one takes them back.
 
     The lines were checked where they came in. Batch after batch, each for good; `tick` is called between them, outside
     of any transaction.
@@ -62,7 +74,7 @@ def merge(wanted: Wanted, lines: Iterable[bytes], tick: Callable[[], None] = lam
     for batch in batches(lines, tombstones.BATCH if is_tombstone else MERGE_ROWS):
         rows = bulk.rows(batch)
         if is_tombstone or not _add_new(bulk, batch, rows, wanted):
-            added += _merge_batch(bulk.codec, [bulk.codec.parse(line) for line in batch], wanted)
+            added += _merge_batch(bulk.codec, [bulk.codec.parse(line) for line in batch], wanted, live)
         else:
             added += len(batch)
         tick()
@@ -93,11 +105,15 @@ def _add_new(bulk: Bulk, lines: Sequence[bytes], rows: list[list[Any]], wanted: 
     return True
 
 
-def _merge_batch(codec: RowCodec, batch: Sequence[Row], wanted: Wanted) -> int:
+def _merge_batch(codec: RowCodec, batch: Sequence[Row], wanted: Wanted, live: list[uuid.UUID] | None) -> int:
     incoming = {codec.key(row): row for row in batch}
     conflicts: list[str] = []
     try:
         with marks.book(codec.dataset) as held:
+            if live is not None and codec.dataset.label == tombstones.SESSION:
+                for key in _going_on(codec, incoming):
+                    del incoming[key]
+                    live.append(key[0])
             new = tombstones.without_deleted(codec, _absent(codec, held, incoming, conflicts))
             insert(codec, new)
             if codec.dataset.label == TOMBSTONE:
@@ -109,6 +125,37 @@ def _merge_batch(codec: RowCodec, batch: Sequence[Row], wanted: Wanted) -> int:
     if conflicts:
         _alarm(codec.dataset.label, conflicts)
     return len(new)
+
+
+def _going_on(codec: RowCodec, incoming: dict[Row, Row]) -> list[Row]:
+    """The sessions that go on here, and that have ended in what came because nobody told their end there."""
+    place = codec.dataset.fields.index("ended_at")
+    here = SupportSession.objects.filter(pk__in=[key[0] for key in incoming], seq=None, ended_at=None)
+    keys = [(pk,) for pk in here.select_for_update().values_list("pk", flat=True)]
+    return [key for key in keys if sessions.may_be_assumed(key[0], incoming[key][place])]
+
+
+def take_back(wanted: Wanted, live: Iterable[str]) -> None:
+    """These sessions go on at the primary: they go on here too, and are taken off the mark.
+
+    Raises:
+        PeerMisbehaved: that is not among what was sent.
+    """
+    try:
+        keys = [uuid.UUID(key) for key in live]
+    except ValueError as error:
+        raise PeerMisbehaved("a session that goes on has no number") from error
+    if not keys:
+        return
+    codec = RowCodec(by_label()[tombstones.SESSION], NO_SECRETS)
+    if wanted.dataset != codec.dataset.label:
+        raise PeerMisbehaved("only a session can go on")
+    with marks.book(codec.dataset) as held:
+        rows = SupportSession.objects.filter(pk__in=keys, origin=wanted.origin, incarnation=wanted.incarnation)
+        for row in codec.read(rows.filter(seq__gt=wanted.after, seq__lte=wanted.upto)):
+            held.remove(wanted.origin, wanted.incarnation, codec.digest_line(row))
+            one = SupportSession.objects.filter(pk=codec.key(row)[0])
+            one.update(origin="", incarnation=0, seq=None, ended_at=None)
 
 
 def _absent(codec: RowCodec, held: MarkBook, incoming: dict[Row, Row], conflicts: list[str]) -> list[Row]:

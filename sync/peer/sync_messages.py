@@ -174,11 +174,15 @@ class PushAppend(Message):
 
 @dataclasses.dataclass(frozen=True)
 class PushDone(Message):
-    """The rows are kept; `marks` is what the primary holds now of all append-only rows, for some make others go."""
+    """The rows are kept; `marks` is what the primary holds now of all append-only rows, for some make others go.
+
+    `live`: ids of sessions that were not taken, because they go on at the primary.
+    """
 
     rows: int
     blobs: int
     marks: list[Mark]
+    live: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)

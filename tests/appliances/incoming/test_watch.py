@@ -32,7 +32,7 @@ def own_inbox(settings: Settings, tmp_path: Path) -> Path:
 
 
 def taken(is_serving: bool) -> dict[str, int]:
-    found = watch.take_in(is_serving=is_serving)
+    found = watch.take_in(is_serving=is_serving, known_until=timezone.now())
     assert found is not None
     return found.counts
 
@@ -61,6 +61,21 @@ def test_a_session_whose_end_nobody_told_ends_with_the_last_that_was_heard():
     assert SupportSession.objects.get().ended_at == last
 
 
+def test_an_appliance_that_does_not_serve_ends_no_session_that_may_go_on_at_the_other_one():
+    begin_session(timezone.now() - 100 * HOUR)
+    for known_until in (None, timezone.now() - 60 * HOUR):
+        found = watch.take_in(is_serving=False, known_until=known_until)
+        assert found is not None
+        assert found.counts["sessions"] == 0
+    assert taken(is_serving=False)["sessions"] == 1
+
+
+def test_the_serving_appliance_ends_a_session_before_the_other_one_does():
+    begin_session(timezone.now() - 30 * HOUR)
+    assert taken(is_serving=False)["sessions"] == 0
+    assert taken(is_serving=True)["sessions"] == 1
+
+
 def test_a_session_that_was_heard_of_lately_goes_on():
     key = begin_session(timezone.now() - 30 * HOUR)
     now = timezone.now().isoformat()
@@ -84,7 +99,7 @@ def test_a_session_goes_on_while_its_recording_arrives():
 
 def test_two_workers_do_not_take_in_at_once():
     with durable.folder_lock(Path(django_settings.STAGING_DIR) / "taking-in", fcntl.LOCK_EX):
-        assert watch.take_in(is_serving=True) is None
+        assert watch.take_in(is_serving=True, known_until=None) is None
 
 
 def test_what_lies_in_the_watched_folder_is_taken_in(own_inbox: Path):
@@ -101,7 +116,7 @@ def test_a_folder_that_cannot_be_used_stops_nothing_else(own_inbox: Path):
 
 def test_an_upload_whose_file_the_disk_does_not_give_stops_nothing_else(own_inbox: Path):
     bad, good = (begin_upload(begin_session(timezone.now() - HOUR)) for _ in range(2))
-    forgotten = begin_session(timezone.now() - 30 * HOUR)
+    forgotten = begin_session(timezone.now() - 60 * HOUR)
     staged = Path(django_settings.STAGING_DIR) / uploads.FOLDER / bad.hex
     staged.unlink()
     staged.symlink_to("nowhere")  # as a file that cannot be opened
@@ -109,7 +124,7 @@ def test_an_upload_whose_file_the_disk_does_not_give_stops_nothing_else(own_inbo
     (own_inbox / "a.json").write_text("{")
     os.utime(own_inbox / "a.json", (1, 1))
     with time_machine.travel(timezone.now() + HOUR):
-        found = watch.take_in(is_serving=False)
+        found = watch.take_in(is_serving=False, known_until=timezone.now())
     assert found is not None
     assert found.counts == {"uploads": 1, "sessions": 1, "documents": 0, "refused": 1}
     assert [str(bad) in what for what in found.stuck] == [True]

@@ -102,3 +102,42 @@ def test_a_row_that_was_synchronised_and_is_damaged_stays_a_corruption(peer: Fak
     assert sync(peer).status == SyncStatus.SUCCESS
     assert Recording.objects.count() == 2
     both_hold_the_same(there)
+
+
+def test_a_session_left_open_is_as_the_new_primary_ended_it(peer: FakePeer, there: There) -> None:
+    world.open_session()
+    there("open_session", 30)
+    assert sync(peer).status == SyncStatus.SUCCESS
+    assert world.ended_at() == [30]
+    each_is_kept_once(there, 1, 1, 0)
+
+
+@pytest.mark.parametrize("is_answer_lost", [False, True])
+def test_a_session_that_goes_on_is_not_ended_by_who_only_assumes_its_end(
+    peer: FakePeer, there: There, is_answer_lost: bool
+) -> None:
+    world.open_session()
+    world.end_forgotten()
+    there("open_session")
+    if is_answer_lost:
+        cut_push(peer, 2, True)
+        with pytest.raises(PeerSilent):
+            sync(peer)
+        cut_push(peer, 0, False)
+
+    assert sync(peer).status == SyncStatus.SUCCESS
+
+    assert world.ended_at() == there("ended_at") == [None]
+    no_more_moves(peer)
+    there("end_session", 90)
+    assert sync(peer).status == SyncStatus.SUCCESS
+    assert world.ended_at() == there("ended_at") == [90]
+    each_is_kept_once(there, 1, 1, 0)
+
+
+def test_an_end_that_the_client_told_the_old_primary_ends_it_on_the_new_one(peer: FakePeer, there: There) -> None:
+    there("open_session")
+    world.open_session(30)
+    assert sync(peer).status == SyncStatus.SUCCESS
+    assert world.ended_at() == there("ended_at") == [30]
+    each_is_kept_once(there, 1, 1, 0)

@@ -189,6 +189,43 @@ def whole_session(name: str, age_days: int = 100) -> str:
     return key.hex
 
 
+def open_session(minutes: int | None = None) -> str:
+    """A session with one event; it is ended so many minutes after its start, or goes on. Its id is always the same."""
+    from appliances.incoming import documents, sessions
+
+    key = str(uuid.uuid5(uuid.NAMESPACE_OID, "open"))
+    told: dict[str, Any] = {"id": key, "started_at": MOMENT.isoformat(), "representative": "a", "customer_name": "b"}
+    line = {"id": str(uuid.uuid5(uuid.UUID(key), "event")), "at": MOMENT.isoformat(), "kind": "chat"}
+    sessions.bring_in(documents.session({**told, "events": [line]}))
+    if minutes is not None:
+        end_session(minutes)
+    return key
+
+
+def end_session(minutes: int) -> None:
+    """The client says that `open_session` has ended so many minutes after its start."""
+    from appliances.incoming import sessions
+
+    sessions.end(uuid.uuid5(uuid.NAMESPACE_OID, "open"), MOMENT + dt.timedelta(minutes=minutes))
+
+
+def end_forgotten() -> int:
+    """Sessions whose end nobody told have ended."""
+    from django.utils import timezone
+
+    from appliances.incoming import sessions
+
+    return sessions.end_forgotten(timezone.now())
+
+
+def ended_at() -> list[Any]:
+    """When the sessions that are here have ended, in minutes after their start."""
+    from appliances.models import SupportSession
+
+    rows = SupportSession.objects.values_list("started_at", "ended_at")
+    return [end and (end - start).total_seconds() / 60 for start, end in rows]
+
+
 def sent_session(name: str, started_at: str = "2026-01-02T03:04:05+00:00", events: int = 20) -> None:
     """A client sends this ended session with its events and a recording, under ids made of the name."""
     from appliances import blobs
