@@ -6,9 +6,9 @@ Each act is what a page, a task or a start of the product does, by the same func
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -45,6 +45,9 @@ TASKS: dict[str, Any] = {
     "sync.count_differences": tasks.count_differences,
 }
 
+Row = SupportSession | SessionEvent | Recording
+KINDS = {SupportSession: "session", SessionEvent: "event", Recording: "recording"}
+
 
 @dataclass
 class Stage:
@@ -54,6 +57,7 @@ class Stage:
     truth: Truth
     is_armed: bool = False
     did: Counter[str] = field(default_factory=Counter)
+    sent: list[tuple[list[Row], bytes]] = field(default_factory=list)  # sessions, by clients
 
     def run(self, appliance: Appliance, name: str, act: Callable[[], object]) -> None:
         """An act on an appliance; a refusal is shown to whoever asked and is no error."""
@@ -151,36 +155,32 @@ class Stage:
         lines = chance.randrange(1, 4)
 
         def act() -> None:
-            if not gate.read().is_serving:
-                return
-            row = SupportSession.objects.create(
-                started_at=timezone.now(),
-                ended_at=timezone.now() if is_ended else None,
-                account_name="anna",
-                customer_name="c",
-            )
-            self.truth.rows["session"] |= {row.pk.hex} if is_ended else set()
-            for number in range(lines):
-                made = SessionEvent.objects.create(
-                    session_id=row.pk, at=timezone.now(), kind="chat", text=f"line {number}"
-                )
-                self.truth.rows["event"].add(made.pk.hex)
-            if is_recorded:
-                self._record(row.pk, content)
+            if gate.read().is_serving:
+                self.sent.append(_sent(lines, content if is_recorded else None, is_ended=is_ended))
+                self._bring_in(*self.sent[-1])
 
         self.run(appliance, "a support session", act)
 
-    def _record(self, session_id: uuid.UUID, content: bytes) -> None:
-        stored = blobs.store([content])
-        made = Recording.objects.create(
-            session_id=session_id,
-            name="screen",
-            started_at=timezone.now(),
-            duration=dt.timedelta(seconds=3),
-            blob_id=stored.blob_id,
-            size_bytes=stored.size_bytes,
-        )
-        self.truth.rows["recording"].add(made.pk.hex)
+    def send_again(self, appliance: Appliance, chance: Random) -> None:
+        """A client sends a session again under the same ids, as after a cut or to a new primary."""
+        if not self.sent:
+            return
+        rows, content = chance.choice(self.sent)
+
+        def act() -> None:
+            if gate.read().is_serving:
+                self._bring_in(rows, content)
+
+        self.run(appliance, "a support session is sent again", act)
+
+    def _bring_in(self, rows: Sequence[Row], content: bytes) -> None:
+        for row in rows:
+            if isinstance(row, Recording):
+                blobs.store([content])
+            if not type(row).objects.filter(pk=row.pk).exists():
+                copy(row).save(force_insert=True)
+            if not isinstance(row, SupportSession) or row.ended_at:
+                self.truth.rows[KINDS[type(row)]].add(row.pk.hex)
 
     # --- operators ------------------------------------------------------------------------------------------------
 
@@ -289,6 +289,19 @@ class Stage:
             Outage.database = count
         else:
             Outage.files = count
+
+
+def _sent(lines: int, recorded: bytes | None, *, is_ended: bool) -> tuple[list[Row], bytes]:
+    """A session as a client sends it, with the bytes of its recording."""
+    now = timezone.now()
+    session = SupportSession(started_at=now, ended_at=now if is_ended else None, account_name="anna", customer_name="c")
+    rows: list[Row] = [session]
+    rows += [SessionEvent(session_id=session.pk, at=now, kind="chat", text=f"line {number}") for number in range(lines)]
+    if recorded is not None:
+        facts = {"duration": dt.timedelta(seconds=3), "size_bytes": len(recorded)}
+        blob_id = blake3(recorded).hexdigest()
+        rows.append(Recording(session_id=session.pk, name="screen", started_at=now, blob_id=blob_id, **facts))
+    return rows, recorded or b""
 
 
 def _site(mark: str) -> bool:

@@ -229,6 +229,7 @@ ALWAYS: dict[str, tuple[int, Draw]] = {
 SOMETIMES: dict[str, tuple[int, Draw]] = {
     "change": (9, _at_primary(lambda stage, who, chance: stage.change(who, chance))),
     "session": (5, _at_primary(lambda stage, who, chance: stage.session(who, chance))),
+    "sent again": (4, _at_primary(lambda stage, who, chance: stage.send_again(who, chance))),
     "split": (3, _split),
     "death": (3, _death),
     "return": (2, _return),
