@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from itertools import takewhile
 
 from django.conf import settings
 from django.utils import timezone
@@ -15,6 +16,7 @@ from sync.rules import due
 from sync.rules.facts import Observation
 
 REJOINED = ("role.26 superseded", "role.30")  # the rows by which a superseded primary becomes backup
+TRIED_AGAIN = (SyncStatus.FAILED, SyncStatus.CANCELLED)  # how a data-sync ended that is not left until the next is due
 
 
 def observe(
@@ -49,6 +51,12 @@ def _has_rejoined_since(last: SyncRun | None) -> bool:
     return StatusEvent.objects.filter(event__in=REJOINED, at__range=(last.started_at, timezone.now())).exists()
 
 
+def _failures_in_a_row() -> int:
+    """How many data-syncs have failed since one ended otherwise, as far as that makes a difference."""
+    ends = SyncRun.objects.order_by("-started_at").values_list("status", flat=True)[: due.MOST_COUNTED_FAILURES]
+    return len(list(takewhile(lambda status: status in TRIED_AGAIN, ends)))
+
+
 def _is_sync_due(relationship: FailoverRelationship) -> bool:
     wishes = BackupSettings.load()
     last = SyncRun.objects.order_by("-started_at").first()
@@ -59,6 +67,6 @@ def _is_sync_due(relationship: FailoverRelationship) -> bool:
         established_at=relationship.established_at,
         last_started_at=last.started_at if last else None,
         interval=wishes.data_sync_interval,
-        has_failed=last is not None and last.status in (SyncStatus.FAILED, SyncStatus.CANCELLED),
+        failures=_failures_in_a_row() if last is not None and last.status in TRIED_AGAIN else 0,
         first_delay=dt.timedelta(seconds=settings.FIRST_SYNC_DELAY_SECONDS),
     )

@@ -58,25 +58,35 @@ def apply_settings(
         SyncRefused: nothing was changed.
     """
     try:
-        plan = _prepare(staged, wrap)
-        crash.point("apply begun")
-
-        def replace() -> None:
-            with journal.locked() as held:
-                still_ours()
-                refusal = may_apply(held.state, manifest.head, manifest.own_term, op_id)
-                if refusal is not None:
-                    raise refused(refusal)
-                # Changed in between: only by who was no backup for that while.
-                is_current = journal.settings_writes() == plan.settings_writes
-                _replace(manifest, plan if is_current else _prepare(staged, wrap), held)
-                crash.point("apply uncommitted")
-
-        failures.despite_deadlock(replace)
+        while not _has_replaced(manifest, _prepare(staged, wrap), op_id, still_ours):
+            pass  # compared once more
         crash.point("apply durable")
     except (IntegrityError, DataError, OverflowError) as error:
         raise refused(Refusal.ROW_UNUSABLE, str(error)[:300]) from error
     end_sessions()
+
+
+def _has_replaced(
+    manifest: Manifest, plan: _Plan, op_id: tuple[int, int] | None, still_ours: Callable[[], None]
+) -> bool:
+    """False if the settings have changed since the plan was made: only by who was no backup for that while."""
+    crash.point("apply begun")
+    is_current = False
+
+    def replace() -> None:
+        nonlocal is_current
+        with journal.locked() as held:
+            still_ours()
+            refusal = may_apply(held.state, manifest.head, manifest.own_term, op_id)
+            if refusal is not None:
+                raise refused(refusal)
+            is_current = journal.settings_writes() == plan.settings_writes
+            if is_current:
+                _replace(manifest, plan, held)
+                crash.point("apply uncommitted")
+
+    failures.despite_deadlock(replace)
+    return is_current
 
 
 def _replace(manifest: Manifest, plan: _Plan, held: journal.Locked) -> None:

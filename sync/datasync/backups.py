@@ -29,12 +29,13 @@ from sync.datasync.bulk import Bulk, is_plain
 from sync.datasync.registry import SETTINGS, by_label
 from sync.datasync.rows import Row, RowCodec, RowSum
 from sync.datasync.wrapping import AtRest
-from sync.errors import SyncError, SyncRefused
+from sync.errors import SyncRefused
 from sync.models import ConfigurationBackup, SyncRun
 from sync.peer import identity
 
 FORMAT = 1
 KEEP = 5  # of each kind
+UNREADABLE = "backup_unreadable"
 ORPHAN_SECONDS = 3600.0  # a file without a row that is older than this was left behind by a crash
 
 log = logging.getLogger(__name__)
@@ -93,8 +94,11 @@ def read(backup: ConfigurationBackup) -> Tables:
         raise _unusable("It was saved by another version of the product, whose database is laid out differently.")
     try:
         content = path_of(backup).read_bytes()
-    except OSError as error:
-        raise _unusable(f"Its file cannot be read: {error.strerror}.") from error
+    except FileNotFoundError as error:
+        raise _unusable("Its file is missing.") from error
+    except OSError as error:  # perhaps only at this moment
+        why = f"This configuration backup cannot be read: {error.strerror}."
+        raise SyncRefused(UNREADABLE, why, remedy="Look at the disk of this appliance.") from error
     if blake3(content).hexdigest() != backup.digest:
         raise _unusable("Its file is damaged.")
     tables: Tables = {dataset.label: [] for dataset in SETTINGS}
@@ -108,12 +112,18 @@ def read(backup: ConfigurationBackup) -> Tables:
 
 
 def referenced_blobs() -> set[str]:
-    """The ids of all blobs that a kept version refers to: they stay in the store as long as it is kept."""
+    """The ids of all blobs that a kept version refers to: they stay in the store as long as it is kept.
+
+    Raises:
+        SyncRefused: a version cannot be read just now.
+    """
     found: set[str] = set()
     for backup in ConfigurationBackup.objects.all():
         try:
             tables = read(backup)
-        except SyncError as error:  # nobody can restore it, so nothing needs its files
+        except SyncRefused as error:  # nobody can restore it, so nothing needs its files
+            if error.reason == UNREADABLE:
+                raise
             log.warning("configuration backup unusable", extra={"backup": str(backup.pk), "why": str(error)})
             continue
         for dataset in SETTINGS:

@@ -16,7 +16,10 @@ CONFIRMING_PROBE_INTERVAL_SECONDS = 1.0
 # The first grant goes out with the yield; after this long it is sent again.
 GRANT_REPEAT_SECONDS = 3.0
 PROBE_TOTAL_SECONDS = 5.0
-RETRY_AFTER = dt.timedelta(seconds=20)  # for a data-sync that failed: its reason has often gone by then
+# A data-sync that failed is tried again after this, for its reason has often gone by then; after each second failure in
+# a row the time is doubled.
+RETRY_AFTER = dt.timedelta(seconds=20)
+MOST_COUNTED_FAILURES = 10  # 320 s
 # A drained primary takes its role back when the swap makes no progress for this long (D).
 OPERATION_SECONDS = 120.0
 # A role change that only this primary knows of, this long after it was asked for, is over.
@@ -59,17 +62,17 @@ def is_data_sync_due(
     last_started_at: dt.datetime | None,
     interval: dt.timedelta,
     first_delay: dt.timedelta,
-    has_failed: bool = False,
+    failures: int = 0,
 ) -> bool:
     """Whether an automatic data-sync is to start: the first one `first_delay` after establishing, then by interval.
 
-    One that failed or was cut off is tried again sooner. A last start in the future (the clock was set back) counts as
-    due.
+    After `failures` in a row, failed or cut off, it is tried again sooner: the less so, the more they are. A last start
+    in the future (the clock was set back) counts as due.
     """
     if last_started_at is None or last_started_at < established_at:
         return now - established_at >= first_delay or now < established_at
-    if has_failed:
-        interval = min(interval, RETRY_AFTER)
+    if failures:
+        interval = min(interval, RETRY_AFTER * 2 ** ((min(failures, MOST_COUNTED_FAILURES) - 1) // 2))
     return now - last_started_at >= interval or now < last_started_at
 
 

@@ -18,8 +18,8 @@ from appliances.models import Account
 from sync import journal
 from sync.datasync import backups, pull, tables
 from sync.datasync.registry import SETTINGS
-from sync.errors import NotStored, SyncError
-from sync.models import ConfigurationBackup, RoleJournal, SyncRun
+from sync.errors import NotStored, SyncError, SyncRefused
+from sync.models import BrakeStop, ConfigurationBackup, RoleJournal, SyncRun
 from tests.fakes import FakePeer
 from tests.sync.datasync import world
 from tests.sync.pairs import settings_open
@@ -213,6 +213,33 @@ def test_settings_that_change_before_the_lock_is_taken_become_those_of_the_snaps
     assert changed
     assert world.contents() == there("contents")
     assert sorted(Account.objects.values_list("username", "email")) == [("anna", ""), ("bob", ""), ("carl", "")]
+
+
+def test_what_stops_before_it_deletes_what_was_added_meanwhile_is_shown(
+    peer: FakePeer, there: Callable[..., Any]
+) -> None:
+    there("account", "anna")
+    pull.pull_data(SyncTrigger.FIRST, client=peer)  # type: ignore[arg-type]
+    there("account", "bob")
+    added: list[str] = []
+
+    def intrude(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        is_begin = sql.startswith("BEGIN IMMEDIATE")
+        run = SyncRun.objects.filter(status="running").first() if is_begin and not added else None
+        if run is not None and run.stage == SyncStage.APPLYING:
+            added.append(sql)
+            with settings_open():
+                for number in range(30):
+                    Account.objects.create(username=f"added {number}")
+        return execute(sql, params, many, context)
+
+    if connection.vendor != "sqlite":
+        pytest.skip("shows the moment before the lock by the statement of SQLite")
+    with connection.execute_wrapper(intrude), pytest.raises(SyncRefused, match="30 of the 31 accounts"):
+        pull.pull_data(SyncTrigger.INTERVAL, client=peer)  # type: ignore[arg-type]
+    assert added
+    assert BrakeStop.objects.get().what.startswith("30 of the 31 accounts")
+    assert Account.objects.filter(username__startswith="added").count() == 30
 
 
 def test_what_is_replaced_is_kept_first_and_the_version_of_a_role_change_apart(

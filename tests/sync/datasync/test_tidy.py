@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from appliances import blobs
-from appliances.choices import SyncStatus, SyncTrigger
+from appliances.choices import BackupReason, SyncStatus, SyncTrigger
 from sync import tasks
-from sync.datasync import lease, snapshots
+from sync.datasync import backups, lease, snapshots
 from sync.errors import SyncRefused
 from tests.sync.datasync import world
 
@@ -80,3 +80,17 @@ def test_the_age_of_a_snapshot_begins_anew_whenever_it_is_asked_for(tmp_path: Pa
     age(tmp_path / "snapshots" / snapshot_id, DAY - 60)
     snapshots.limits(snapshot_id)
     assert time.time() - (tmp_path / "snapshots" / snapshot_id).stat().st_mtime < 60
+
+
+def test_nothing_goes_while_a_configuration_backup_cannot_be_read() -> None:
+    """It may name a file that nothing else does; one that is gone for good names none."""
+    blob_id = unreferenced(2 * DAY)
+    backup = backups.save(BackupReason.BY_HAND)
+    place = backups.path_of(backup)
+    place.unlink()
+    place.mkdir()  # to read it is an error of the disk, as far as a test can have one
+    tasks.housekeeping()
+    assert blobs.has(blob_id)
+    place.rmdir()
+    tasks.housekeeping()
+    assert not blobs.has(blob_id)

@@ -16,6 +16,7 @@ from sync.rules.facts import Observation, Operation, RoleState, header_of
 
 NOW = dt.datetime(2026, 11, 22, 9, tzinfo=dt.UTC)
 MINUTE = dt.timedelta(minutes=1)
+SECOND = dt.timedelta(seconds=1)
 OP = Operation(OperationKind.DRAIN, (0, 1), 1, want_final_sync=True)
 QUIET = Observation(
     state=RoleState(state=State.B_IDLE),
@@ -77,9 +78,24 @@ def test_data_sync_comes_a_minute_after_pairing_and_then_by_its_interval(
 
 
 def test_a_data_sync_that_failed_is_tried_again_soon() -> None:
-    times = {"established_at": NOW - 60 * MINUTE, "interval": 15 * MINUTE, "first_delay": MINUTE, "has_failed": True}
+    times = {"established_at": NOW - 60 * MINUTE, "interval": 15 * MINUTE, "first_delay": MINUTE, "failures": 1}
     assert not due.is_data_sync_due(NOW, last_started_at=NOW - 0.3 * MINUTE, **times)  # type: ignore[arg-type]
     assert due.is_data_sync_due(NOW, last_started_at=NOW - 0.4 * MINUTE, **times)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(2, 20), (3, 40), (4, 40), (5, 80), (10, 320), (99, 320)])
+def test_a_data_sync_that_fails_again_and_again_is_tried_ever_more_rarely(failures: int, seconds: int) -> None:
+    long_ago = NOW - 60 * MINUTE
+    for passed, is_due in ((seconds - 1, False), (seconds, True)):
+        found = due.is_data_sync_due(
+            NOW,
+            established_at=long_ago,
+            last_started_at=NOW - passed * SECOND,
+            interval=15 * MINUTE,
+            first_delay=MINUTE,
+            failures=failures,
+        )
+        assert found == is_due
 
 
 def test_nothing_is_due_on_a_quiet_backup() -> None:
