@@ -40,6 +40,12 @@ def test_growth_is_that_of_the_side_that_grew_most_in_mib() -> None:
     assert results().median("case", OURS, "growth") == 3.0
 
 
+def test_growth_is_that_of_the_run_that_grew_most() -> None:
+    found = results()
+    found.add("case", OURS, Measured(1.0, growth=(9 * 1024, 0)))
+    assert found.median("case", OURS, "growth") == 9.0
+
+
 def test_a_target_is_met_up_to_its_bound() -> None:
     targets = (
         Target("T1", "case", "wall", 0.5, "rival"),

@@ -33,6 +33,7 @@ PHASES: dict[str, Callable[[Contest], None]] = {
     "text": files.text,
     "recordings": files.recordings,
     "big": files.big,
+    "huge": files.huge,
     "limited": files.limited,
     "sqlite": databases.sqlite,
     "postgresql": databases.postgresql,

@@ -86,7 +86,7 @@ def idle(contest: Contest) -> None:
 
 def _phase(contest: Contest, pair: Pair, name: str, rivals: Rivals, replica: _Replica | None = None) -> None:
     sizes, results = contest.sizes, contest.results
-    initial, same, changed = f"{name}, initial", f"{name}, no change", f"{name}, 1 % changed"
+    initial, same, changed, proof = (f"{name}, {what}" for what in ("initial", "no change", "1 % changed", "proof"))
     pair.primary.do(f"add_accounts(0, {sizes.accounts})")
     pair.primary.do(f"add_log({sizes.log_rows})")
     results.add(f"{name}, numbering the rows", OURS, Measured(pair.primary.do("seal()")))
@@ -94,6 +94,8 @@ def _phase(contest: Contest, pair: Pair, name: str, rivals: Rivals, replica: _Re
         pair.wipe_backup()
         contest.round(initial, {OURS: contest.pull(pair, initial)} | rivals(number), number)
         contest.round(same, {OURS: contest.pull(pair, same)}, number)
+        results.add(proof, OURS, pair.proof())
+        results.runs[proof] |= {who: runs for who, runs in results.runs[initial].items() if who != OURS}
         if replica is not None:
             replica.follow(number)
         committed = pair.primary.do(f"change_rows({sizes.accounts // PART}, {sizes.log_rows // PART}, {number})")
@@ -102,7 +104,7 @@ def _phase(contest: Contest, pair: Pair, name: str, rivals: Rivals, replica: _Re
         contest.round(changed, {OURS: contest.pull(pair, changed)} | rivals(number), number)
     if not pair.is_equal():
         raise SystemExit("The two appliances do not hold the same: the figures mean nothing.")
-    contest.show((f"{name}, numbering the rows", initial, same, changed))
+    contest.show((f"{name}, numbering the rows", initial, same, proof, changed))
     print(f"{name}: both appliances hold the same rows, by hashes of all of them made anew on both.", flush=True)
 
 

@@ -132,6 +132,7 @@ def text(contest: Contest) -> None:
             pair.wipe_backup()
             ours = {OURS: contest.pull(pair, "text, initial")}
             contest.round("text, initial", ours | trees.daemon(ZIPPED, "-z") | trees.daemon(RSYNCD), number)
+        _must_be_equal(pair)
     contest.show(["text, initial"])
 
 
@@ -183,6 +184,20 @@ def big(contest: Contest) -> None:
     contest.show(("big, initial", "big, no change", "big, 4 KiB inserted"))
 
 
+def huge(contest: Contest) -> None:
+    """One recording that is larger than any cache, down and up: for the memory of both sides, against nobody."""
+    tree = contest.folder / "huge"
+    paths = [worksets.noise(tree / name, contest.sizes.huge_bytes) for name in ("down.webm", "up.webm")]
+    with Pair(contest.folder / "pair-huge") as pair:
+        for box, path, case in zip((pair.primary, pair.backup), paths, ("huge, down", "huge, up"), strict=True):
+            box.do(f"store_recordings([{str(path)!r}])")
+            contest.results.add(case, OURS, contest.pull(pair, case)())
+        _must_be_equal(pair)
+    shutil.rmtree(contest.folder / "pair-huge")
+    shutil.rmtree(tree)
+    contest.show(("huge, down", "huge, up"))
+
+
 def limited(contest: Contest) -> None:
     """One file under a bandwidth limit."""
     tree = contest.folder / "limited"
@@ -195,6 +210,7 @@ def limited(contest: Contest) -> None:
             rival = trees.daemon(RSYNCD, f"--bwlimit={LIMIT_BYTES_A_SECOND // 1000}KB")
             contest.round(LIMITED, {OURS: lambda: pair.pull(limit=LIMIT_BYTES_A_SECOND)} | rival, number)
             trees.remove()
+        _must_be_equal(pair)
     contest.show([LIMITED])
     print("\n".join(contest.results.paces_of(LIMITED)), flush=True)
 

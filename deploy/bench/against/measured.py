@@ -21,8 +21,8 @@ class Measured:
     """One run of one case by one contestant; None where it says nothing.
 
     Processor seconds and memory are of the source and of the backup; one figure alone is of both together. Memory is
-    the resident set of the largest process of that side in KiB; `growth` is by how much a process that was there before
-    grew at most. `pace` is how fast data came, as a multiple of the limit: on the average, and in the worst second.
+    the resident set of the largest process of that side in KiB; `growth` is by how much a process has grown at most
+    since its first run. `pace` is how fast data came, as a multiple of the limit: on the average, and in the worst second.
     """
 
     wall: float
@@ -50,6 +50,7 @@ class Processes:
     def __init__(self, roots: Callable[[], Iterable[int]], servers: Iterable[int] = ()) -> None:
         self._roots, self._servers = roots, list(servers)
         self._cpu = 0.0
+        self._at_rest: dict[int, int] = {}  # before its first run: what one run did not give back is growth, too
         self._resident: dict[int, int] = {}
 
     def begin(self) -> None:
@@ -58,7 +59,8 @@ class Processes:
         for pid in tree_of(self._roots()):
             with suppress(OSError):
                 Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak is what is resident now
-                self._resident[pid] = _status(pid, "VmRSS")
+                resident = _status(pid, "VmRSS")
+                self._resident[pid] = self._at_rest.setdefault(pid, resident)
         self._cpu = self._seconds()
 
     def end(self) -> tuple[float, int, int]:

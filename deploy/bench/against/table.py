@@ -51,9 +51,11 @@ class Results:
         self.runs[case][who].append(measured)
 
     def median(self, case: str, who: str, figure: str) -> float | None:
-        """The median of a figure over the runs; None where it was not measured."""
+        """The median of a figure over the runs, but the most of a growth; None where it was not measured."""
         found = [value for run in self._of(case, who) if (value := _FIGURES[figure](run)) is not None]
-        return statistics.median(found) if found else None
+        if not found:
+            return None
+        return max(found) if figure == "growth" else statistics.median(found)
 
     def ratio(self, case: str, figure: str, rival: str) -> float | None:
         """Our figure as a multiple of the rival's."""

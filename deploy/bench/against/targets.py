@@ -13,6 +13,8 @@ _FILES = (
     "recordings, initial",
     "big, initial",
     "big, 4 KiB inserted",
+    "huge, down",
+    "huge, up",
 )
 _ROWS = ("sqlite, initial", "postgresql, initial")
 
@@ -56,8 +58,10 @@ TARGETS = (
     Target("D1", "postgresql, initial", "wire", 0.25, COPY_OUT),
     Target("D2", "postgresql, 1 % changed", "wall", 0.1, DUMP_RESTORE),
     Target("D2", "postgresql, 1 % changed", "wall", 1.0, LOG),
+    Target("D3", "postgresql, proof", "wall", 0.2, DUMP_RESTORE),
     Target("D3", "postgresql, no change", "wall", 0.020),
     Target("D3", "sqlite, no change", "wall", 0.020),
     Target("D4", "sqlite, initial", "wall", 1.2, SELECT_INSERT),
     Target("idle", "idle, no change", "wall", 0.020),
+    Target("idle", "idle, no change", "wire", 4096),
 )

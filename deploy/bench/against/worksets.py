@@ -23,10 +23,11 @@ class Sizes:
     log_rows: int
     idle_rows: int
     limit_bytes: int  # sent under a bandwidth limit
+    huge_bytes: int  # of one file, for what it needs of memory
 
 
-FULL = Sizes(3, 20_000, 1_000, 40, 50 << 20, 1 << 30, 2_000, 200_000, 1_000_000, 200 << 20)
-QUICK = Sizes(1, 1_000, 100, 4, 8 << 20, 64 << 20, 200, 5_000, 10_000, 60 << 20)
+FULL = Sizes(3, 20_000, 1_000, 40, 50 << 20, 1 << 30, 2_000, 200_000, 1_000_000, 200 << 20, 4 << 30)
+QUICK = Sizes(1, 1_000, 100, 4, 8 << 20, 64 << 20, 200, 5_000, 10_000, 60 << 20, 256 << 20)
 
 
 def small_files(tree: Path, count: int) -> list[Path]:
