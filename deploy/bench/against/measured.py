@@ -22,7 +22,8 @@ class Measured:
 
     Processor seconds and memory are of the source and of the backup; one figure alone is of both together. Memory is
     the resident set of the largest process of that side in KiB; `growth` is by how much a process has grown at most
-    since its first run. `pace` is how fast data came, as a multiple of the limit: on the average, and in the worst second.
+    since its first run. `pace` is how fast data came, as a multiple of the limit: on the average, and in the worst
+    second.
     """
 
     wall: float
