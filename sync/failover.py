@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
+import time
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -84,14 +85,20 @@ class Pulse:
         The first turn of a process goes by what the one before has left: while nobody turned, nobody listened either.
         """
         is_first = self.last is None
-        last, self.last = self.last or _before(boottime, monotonic), (boottime, monotonic)
-        passed = boottime - last[0]
-        if not timing.is_pause(times, boottime_passed=passed, monotonic_passed=monotonic - last[1]):
+        passed = self.pause(boottime=boottime, monotonic=monotonic, times=times)
+        self.last = boottime, monotonic
+        if not passed:
             return 0.0
         self.tilt_until, self.stood_still = boottime + times.tilt, max(passed, self.stood_still)
         if not is_first:  # an appliance that was switched off is no surprise
             log.warning("stood still", extra={"seconds": round(passed, 1)})
         return passed
+
+    def pause(self, *, boottime: float, monotonic: float, times: timing.Timing) -> float:
+        """For how long this appliance has stood still since its last turn, in seconds, or 0."""
+        last = self.last or _before(boottime, monotonic)
+        passed = boottime - last[0]
+        return passed if timing.is_pause(times, boottime_passed=passed, monotonic_passed=monotonic - last[1]) else 0.0
 
     def note_health(self, own: Health, now: float) -> None:
         """Remember since when this appliance cannot serve: a silent web server counts from its last good answer."""
@@ -130,12 +137,14 @@ def stop_in_time(pulse: Pulse) -> None:
 
     The times that keep two primaries apart leave `timing.LOOP_LATENESS` for this, far less than from turn to turn.
     """
-    if pulse.limit is None or journal.boottime() <= pulse.limit:
+    now = journal.boottime()
+    if pulse.limit is None or now <= pulse.limit:
         return
     with pulse.turning:
-        state = journal.read()
-        if state.role == Role.PRIMARY:
-            _watch_myself(pulse, state, probes.times(), 0.0)
+        state, times = journal.read(), probes.times()
+        if state.role == Role.PRIMARY:  # one that has just waked has not turned yet, or is in the middle of it
+            stood_still = pulse.pause(boottime=now, monotonic=time.monotonic(), times=times) if pulse.last else 0.0
+            _watch_myself(pulse, state, times, max(stood_still, pulse.stood_still))
 
 
 def _watch_myself(pulse: Pulse, state: RoleState, times: timing.Timing, stood_still: float) -> None:

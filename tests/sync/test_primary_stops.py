@@ -222,8 +222,20 @@ def test_what_a_primary_hears_before_its_time_is_over_is_seen_by_the_sentry() ->
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_primary_that_wakes_says_that_it_stood_still_and_not_that_it_is_cut_off() -> None:
+    """The sentry is the first to wake, long before the next turn."""
+    long_ago = journal.boottime() - 30
+    serving_since(60.0, answered_boottime=long_ago, tests={"answered": long_ago})
+    pulse = failover.Pulse()
+    pulse.last, pulse.limit = (long_ago, time.monotonic() - 30), long_ago + TIMES.isolation
+    failover.stop_in_time(pulse)
+    assert journal.read().state == State.P_UNCONFIRMED
+    assert "stood still" in StatusEvent.objects.order_by("-at")[0].sentence
+
+
+@pytest.mark.django_db(transaction=True)
 def test_the_sentry_takes_nothing_over() -> None:
-    """It does not notice that this appliance stood still, so what a backup saw before would count."""
+    """It does not tell a backup that this appliance stood still, so what that saw before would count."""
     silent_primary(automatic=True, silence=11)
     pulse = failover.Pulse()
     pulse.limit = 1.0
