@@ -8,6 +8,7 @@ import uuid
 
 from django.db import transaction
 
+from appliances import selectors
 from appliances.choices import ChangeStatus, ChangeStep, State, SyncTrigger
 from appliances.host.process import is_alive, this_process
 from sync import act, journal
@@ -27,6 +28,7 @@ from sync.rules.snapshot import Refusal
 READY_TRIES = 3  # a READY is repeated while its answer is lost; each try waits up to the time-out of a probe
 READY_PAUSE_SECONDS = 1.0
 PULL_PAUSE_SECONDS = 0.2
+TROUBLE_LETTERS = 300  # of what is said of the folders, so that the reason of the swap has room for the remedy
 # With these the primary says, signed, that its role is its own: it has not yielded and will not for this operation.
 SURELY_NOT_YIELDED = frozenset({"not_now", "out_of_place"})
 
@@ -74,7 +76,11 @@ def _drive(change: RoleChange) -> None:
 
 
 def _pull(change: RoleChange, op: Operation | None = None) -> None:
-    """Pull a data-sync, after the end of one that is running already, also where that began at the last moment."""
+    """Pull a data-sync, after the end of one that is running already, also where that began at the last moment.
+
+    Raises:
+        ChangeRefused: a folder of the administrator's own is not copied: as primary, this appliance would serve it old.
+    """
     while True:
         while pull.is_running():
             _stop_if_cancelled(change)
@@ -85,7 +91,12 @@ def _pull(change: RoleChange, op: Operation | None = None) -> None:
             if error.reason != Refusal.ALREADY_RUNNING:
                 raise
         else:
-            return
+            break
+    if trouble := selectors.folder_trouble():
+        raise ChangeRefused(
+            f"A folder could not be copied. {trouble}"[:TROUBLE_LETTERS],
+            remedy="Mend that or agree to it on the page Folders of the backup, or ask for a swap without a data-sync.",
+        )
 
 
 def _ask_for_handover(change: RoleChange) -> None:

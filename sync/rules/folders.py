@@ -94,17 +94,19 @@ class Work:
     """What makes this directory as it should be; files by name.
 
     `fetch`: bytes are needed; `restamp`: only time and permissions differ; `delete`: not on the primary;
-    `both`: changed on both sides, so this side's file is kept under another name before the primary's comes.
+    `both`: changed on both sides, so this side's file is kept under another name before the primary's comes; `only`:
+    a mirror would overwrite or delete it, but as it is here the primary is not known to have ever had it.
     """
 
     fetch: list[Entry] = field(default_factory=list)
     restamp: list[Entry] = field(default_factory=list)
     delete: list[Entry] = field(default_factory=list)
     both: list[Entry] = field(default_factory=list)
+    only: list[Entry] = field(default_factory=list)
 
 
-def mirror(theirs: Mapping[str, Entry], mine: Mapping[str, Entry]) -> Work:
-    """The primary's files replace those here."""
+def mirror(theirs: Mapping[str, Entry], mine: Mapping[str, Entry], agreed: Mapping[str, str]) -> Work:
+    """The primary's files replace those here. `agreed`: the digests that both held after the latest data-sync."""
     work = Work(delete=[entry for name, entry in mine.items() if name not in theirs])
     for name, entry in theirs.items():
         held = mine.get(name)
@@ -113,6 +115,8 @@ def mirror(theirs: Mapping[str, Entry], mine: Mapping[str, Entry]) -> Work:
                 work.restamp.append(entry)
         else:
             work.fetch.append(entry)
+    lost = [*work.delete, *(mine[entry.name] for entry in work.fetch if entry.name in mine)]
+    work.only = [entry for entry in lost if agreed.get(entry.name) != entry.digest]
     return work
 
 
@@ -142,14 +146,12 @@ def is_spared(path: str, skipped: Collection[str]) -> bool:
     return any(part in skipped for part in parents(path))
 
 
-def needs_agreement(deletions: int, held: int, *, is_first: bool) -> bool:
+def needs_agreement(deletions: int, held: int) -> bool:
     """Whether so many deletions, of so many files held, wait until an administrator agrees.
 
-    The first data-sync deletes nothing unasked: what lies there may be another folder than the one that was meant.
+    However few they are, not all of them go unasked: the primary's disk may not be mounted.
     """
-    if is_first:
-        return deletions > 0
-    return Removal("files", deletions, held, LEAST_RECORDS).is_much
+    return deletions == held > 0 or Removal("files", deletions, held, LEAST_RECORDS).is_much
 
 
 def conflict_name(name: str, digest: str) -> str:

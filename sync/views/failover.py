@@ -288,5 +288,6 @@ def _confirm(request: HttpRequest, it: Situation, wishes: dict[str, bool]) -> Ht
         "needs_acceptance": _needs_acceptance(it, wishes),
         "was_not_accepted": request.method == "POST",
         "is_pointless": is_pointless,
+        "folder_trouble": it.folder_trouble if it.peer.answers and it.is_unequal else "",
     }
     return render(request, "failover/confirm_change.html", context)

@@ -13,7 +13,16 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from appliances import selectors
-from appliances.choices import BrakeSubject, EstablishStep, ProbeOutcome, Role, State, SyncStage, SyncStatus
+from appliances.choices import (
+    BrakeSubject,
+    EstablishStep,
+    FolderState,
+    ProbeOutcome,
+    Role,
+    State,
+    SyncStage,
+    SyncStatus,
+)
 from appliances.models import Account, BackupSettings, FailoverRelationship, IPConfig, SharedIP
 from appliances.services import keys
 from sync import journal
@@ -619,6 +628,22 @@ def test_the_pages_of_a_superseded_primary_do_not_call_it_primary_in_green(admin
     assert "Then no appliance serves" not in html
     preview = text(admin.get(PAGE + "role-change/?target=backup"))
     assert "takes over the settings of site2.example.com, which serves meanwhile" in preview
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("?want_final_sync=1", "The swap is given up at its data-sync unless that is mended first"),
+        ("", "What only the old primary has stays there after the swap"),
+    ],
+)
+def test_the_confirmation_of_a_swap_names_folders_that_are_not_copied(admin: Client, query: str, said: str) -> None:
+    pair.backup()
+    assert "could not copy every folder" not in text(admin.get(f"{PAGE}role-change/{query}"))
+    pair.folder(FolderState.FAILED, message="The disk of the folder is full.")
+    shown = text(admin.get(f"{PAGE}role-change/{query}"))
+    assert "Folder “web”: The disk of the folder is full." in shown
+    assert said in shown
 
 
 def test_a_peer_that_refuses_is_not_said_to_be_silent(admin: Client) -> None:

@@ -10,52 +10,75 @@ from sync.datasync.folders.fetch import Theirs
 from sync.datasync.folders.store import Manifest
 from sync.datasync.folders.walk import Tree
 from sync.peer.sync_messages import FolderFiles
-from sync.rules.folders import Entry, Work, is_spared, join, mirror, union
+from sync.rules.folders import Entry, Work, is_spared, join, mirror, needs_agreement, union
 
 ASK_BYTES = 600_000  # of paths in one question, far below the size limit of a message
 PATH_BYTES = 40  # what a path takes beside its letters
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What is deleted here, and what is overwritten, only after an administrator has agreed; files by directory."""
+
+    delete: dict[str, list[Entry]]
+    replace: dict[str, list[Entry]]
+
+    @property
+    def deletions(self) -> int:
+        """How many files are deleted then."""
+        return _count(self.delete)
+
+    @property
+    def replaced(self) -> int:
+        """How many files are overwritten then."""
+        return _count(self.replace)
+
+    @property
+    def fingerprint(self) -> str:
+        """What an agreement to exactly this is known by; "" where nothing waits."""
+        if not self.delete and not self.replace:
+            return ""
+        listed = ((mark, item) for mark, files in (("", self.delete), ("/", self.replace)) for item in files.items())
+        doomed = (mark + join(path, entry.name) for mark, (path, entries) in listed for entry in entries)
+        return brake.fingerprint_of(path.encode("utf-8", "backslashreplace").decode() for path in doomed)
 
 
 @dataclass
 class Plan:
     """By directory: all files (`whole`), or these. `empty`: directories to be removed once nothing is in them.
 
-    `replace` are files here that a mirror overwrites. `said` is what the primary has in the directories that both
-    have; `both` are the paths that are kept twice.
+    `only` are files here that a mirror deletes or overwrites, though the primary is not known to have had them so.
+    `said` is what the primary has in the directories that both have; `both` are the paths that are kept twice.
     """
 
     whole: list[str] = field(default_factory=list)
     fetch: dict[str, dict[str, Entry]] = field(default_factory=dict)
     restamp: dict[str, list[Entry]] = field(default_factory=dict)
     delete: dict[str, list[Entry]] = field(default_factory=dict)
-    replace: dict[str, list[Entry]] = field(default_factory=dict)
+    only: dict[str, list[Entry]] = field(default_factory=dict)
     empty: list[str] = field(default_factory=list)
     modes: dict[str, int] = field(default_factory=dict)
     said: dict[str, dict[str, Entry]] = field(default_factory=dict)
     both: set[str] = field(default_factory=set)
 
-    @property
-    def deletions(self) -> int:
-        """How many files are to be deleted."""
-        return sum(map(len, self.delete.values()))
+    def waiting(self, held: int) -> Waiting:
+        """What waits until somebody agrees, with so many files here: what only this side has, and much of any kind."""
+        of_only = {path: _both(self.delete.get(path, ()), only) for path, only in self.only.items()}
+        replace = {path: _both(only, self.fetch.get(path, {}).values()) for path, only in self.only.items()}
+        delete = self.delete if needs_agreement(_count(self.delete), held) else of_only
+        return Waiting(*({path: files for path, files in kind.items() if files} for kind in (delete, replace)))
 
-    @property
-    def replaced(self) -> int:
-        """How many files are to be overwritten."""
-        return sum(map(len, self.replace.values()))
-
-    def fingerprint(self, *, is_first: bool) -> str:
-        """The fingerprint of what an administrator may agree to: the deletions, at first what is overwritten too."""
-        kinds = [("", self.delete), ("/", self.replace if is_first else {})]
-        listed = ((mark, path, entries) for mark, files in kinds for path, entries in files.items())
-        doomed = (mark + join(path, entry.name) for mark, path, entries in listed for entry in entries)
-        return brake.fingerprint_of(path.encode("utf-8", "backslashreplace").decode() for path in doomed)
-
-    def overwrite_nothing(self) -> None:
-        """Files that are here already stay as they are."""
-        for path, entries in self.replace.items():
+    def leave(self, waiting: Waiting) -> None:
+        """What waits stays as it is; with a deletion, empty directories do too."""
+        for path, entries in waiting.replace.items():
             names = {entry.name for entry in entries}
             self.fetch[path] = {name: entry for name, entry in self.fetch[path].items() if name not in names}
+        for path, entries in waiting.delete.items():
+            names = {entry.name for entry in entries}
+            self.delete[path] = [entry for entry in self.delete[path] if entry.name not in names]
+        self.delete = {path: entries for path, entries in self.delete.items() if entries}
+        if waiting.delete:
+            self.empty = []
 
     def wanted(self, theirs: Theirs) -> int:
         """How many files are to be received."""
@@ -109,11 +132,9 @@ def plan_of(
     plan = Plan()
     for path, mode, said in entries:
         held = {seen.entry.name: seen.entry for seen in manifest.files(path)}
-        work = union(said, held, manifest.agreed(path)) if is_union else mirror(said, held)
         plan.said[path] = said
         plan.modes[path] = mode
-        if not is_union and (replaced := [held[entry.name] for entry in work.fetch if entry.name in held]):
-            plan.replace[path] = replaced
+        work = (union if is_union else mirror)(said, held, manifest.agreed(path))
         _add(plan, path, work, theirs.skipped)
     plan.whole = [
         path for path in theirs.directories if path not in mine.directories and not is_spared(path, mine.skipped)
@@ -122,7 +143,8 @@ def plan_of(
         return plan
     for path in mine.directories:
         if path not in theirs.directories and not is_spared(path, theirs.skipped):
-            _add(plan, path, Work(delete=[seen.entry for seen in manifest.files(path)]), theirs.skipped)
+            held = {seen.entry.name: seen.entry for seen in manifest.files(path)}
+            _add(plan, path, mirror({}, held, manifest.agreed(path)), theirs.skipped)
             plan.empty.append(path)
     return plan
 
@@ -134,6 +156,8 @@ def _add(plan: Plan, path: str, work: Work, spared: dict[str, str]) -> None:
         plan.both |= {join(path, entry.name) for entry in work.both}
     if work.restamp:
         plan.restamp[path] = work.restamp
+    if work.only:
+        plan.only[path] = work.only
     deleted = [entry for entry in work.delete if not is_spared(join(path, entry.name), spared)]
     if deleted:
         plan.delete[path] = deleted
@@ -157,6 +181,15 @@ def questions(paths: list[str]) -> Iterator[list[str]]:
         cost += len(path) * 6 + PATH_BYTES
     if part:
         yield part
+
+
+def _count(files: dict[str, list[Entry]]) -> int:
+    return sum(map(len, files.values()))
+
+
+def _both(entries: Iterable[Entry], others: Iterable[Entry]) -> list[Entry]:
+    names = {entry.name for entry in others}
+    return [entry for entry in entries if entry.name in names]
 
 
 def _cost(items: list[tuple[str, str, Entry]] | list[tuple[str]]) -> int:

@@ -18,10 +18,10 @@ from appliances.models import Folder, FolderPlace
 from sync import crash, history, journal
 from sync.datasync.folders import walk
 from sync.datasync.folders.fetch import Fetch, Theirs, read_entries, read_look
-from sync.datasync.folders.plan import Plan, needed_bytes, plan_of, questions
+from sync.datasync.folders.plan import Plan, Waiting, needed_bytes, plan_of, questions
 from sync.datasync.folders.report import Report
-from sync.datasync.folders.serve import LOOKED, MIRRORED, patterns_of, rules_digest
-from sync.datasync.folders.store import Manifest, Seen
+from sync.datasync.folders.serve import LOOKED, patterns_of, rules_digest
+from sync.datasync.folders.store import AGREED, Manifest, Seen
 from sync.datasync.folders.walk import Tree
 from sync.datasync.folders.write import Writer
 from sync.datasync.lease import Progress
@@ -31,11 +31,10 @@ from sync.peer.client import PeerClient
 from sync.peer.messages import Done
 from sync.peer.sync_messages import FolderBegin, FolderEnd, FolderEntries, FolderOutcome
 from sync.rules.facts import header_of
-from sync.rules.folders import Entry, needs_agreement
+from sync.rules.folders import Entry
 from sync.rules.snapshot import Refusal
 
 WAIT_SECONDS = 0.2  # between looks at whether the own look has ended
-AGREED = "agreed"
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,10 @@ def pull_folders(client: PeerClient, progress: Progress) -> None:
     1. Both look at the same time. Equal digests: done, in one exchange.
     2. Ask for the files of the directories that differ, and decide what is wanted, deleted or kept twice.
     3. Receive what is wanted, whole files; each gets its name when it is on the disk.
-    4. Delete what the primary no longer has (mirror), unless it is so much that somebody must agree first.
+    4. Delete what the primary no longer has (mirror).
+
+    What a mirror would lose for good, because only this side has it so, stays until somebody agrees; so does much of
+    any kind.
 
     What goes wrong with one folder is its outcome; the others and the data-sync go on.
 
@@ -128,7 +130,7 @@ class _FolderPull:
             crash.point("folder looked")
             if theirs.root == mine.root:
                 return self._equal(manifest, mine)
-            writer = Writer(root, manifest, is_union=self._is_union, report=self._report, progress=self._progress)
+            writer = Writer(root, manifest, report=self._report, progress=self._progress)
             stack.callback(writer.close)
             return self._differing(root, manifest, theirs, mine, writer)
 
@@ -163,17 +165,13 @@ class _FolderPull:
             reported=reported,
             reported_count=before.get("reported_count", 0),
         )
-        manifest_says, is_first = manifest.fact(LOOKED), not manifest.fact(MIRRORED)
-        is_agreed_now = self._is_union and manifest.fact(AGREED) != mine.root
-        if is_agreed_now:
+        if manifest.fact(AGREED) != mine.root:  # the primary has to know it too, for it may be backup next
             manifest.agree()
-            manifest.state(**{AGREED: mine.root})
-        if is_agreed_now or is_first:  # the primary has to know it too, for it may be backup next
             _tell(self._client, self._folder, mine.root, complete=True, outcome=outcome)
-            manifest.state(**{MIRRORED: mine.root})
+            manifest.state(**{AGREED: mine.root})
         elif not FolderState(before.get("state", FolderState.EQUAL)).is_good:
             _tell(self._client, self._folder, mine.root, complete=False, outcome=outcome)
-        if manifest_says != mine.root:
+        if manifest.fact(LOOKED) != mine.root:
             manifest.state(**{LOOKED: mine.root})
         return outcome
 
@@ -187,35 +185,33 @@ class _FolderPull:
             self._report.add(path, why)
         not_followed = self._report.count
         plan = plan_of(theirs, mine, manifest, self._entries(theirs, mine), is_union=self._is_union)
-        deletions, is_first = plan.deletions, not manifest.fact(MIRRORED)
-        replaced, fingerprint = plan.replaced if is_first else 0, plan.fingerprint(is_first=is_first)
-        is_agreed = self._place.agreed == fingerprint
-        held = not is_agreed and needs_agreement(deletions + replaced, mine.files, is_first=is_first)
-        if held and is_first:
-            plan.overwrite_nothing()
+        waiting = plan.waiting(mine.files)
+        is_agreed = self._place.agreed == waiting.fingerprint
+        held = not is_agreed and bool(waiting.fingerprint)
+        if held:
+            plan.leave(waiting)
         _check_space(root, needed_bytes(plan, theirs), plan.wanted(theirs))
         writer.both = plan.both
         deletes_first = plan.is_in_the_way(theirs, mine)
-        if deletes_first and not held:
+        if deletes_first:
             writer.delete(plan.delete, plan.empty)
         fetch = Fetch(writer, self._report, self._patterns, mine.skipped, self._received)
         self._fetch(fetch, plan, theirs)
         for path, entries in plan.restamp.items():
             writer.restamp(path, entries)
-        if (deletions or plan.empty) and not held and not deletes_first:
+        if (plan.delete or plan.empty) and not deletes_first:
             writer.delete(plan.delete, plan.empty)
         writer.set_modes({**plan.modes, **writer.done.modes})
         writer.finish()
-        if not held:
-            manifest.state(**{MIRRORED: theirs.root})
         failed = self._report.count - not_followed
         self._agree(manifest, theirs, mine, plan, fetch)
-        outcome = self._outcome(manifest, writer, (deletions, replaced) if held else (0, 0), failed)
-        if held:
-            outcome = dataclasses.replace(outcome, held_fingerprint=fingerprint)
-        _tell(self._client, self._folder, theirs.root, complete=not failed and not held, outcome=outcome)
+        outcome = self._outcome(manifest, writer, waiting if held else None, failed)
+        is_complete = not failed and not held
+        _tell(self._client, self._folder, theirs.root, complete=is_complete, outcome=outcome)
         crash.point("folder told")
-        if (deletions or replaced) and is_agreed:
+        if is_complete:
+            manifest.state(**{AGREED: theirs.root})
+        if waiting.fingerprint and is_agreed:
             FolderPlace.objects.filter(name=self._folder.name).update(agreed="")
         return outcome
 
@@ -246,12 +242,11 @@ class _FolderPull:
         self._progress.add(blobs=files, size_bytes=size)
 
     def _agree(self, manifest: Manifest, theirs: Theirs, mine: Tree, plan: Plan, fetch: Fetch) -> None:
-        """From now on a union compares with what both hold."""
-        if not self._is_union:
-            return
+        """From now on it is known what both hold."""
         kept: list[tuple[str, list[Seen]]] = []
+        now = manifest.seen()
         for path in {*mine.directories, *theirs.directories}:
-            if mine.directories.get(path, ("", 0, 0))[0] == theirs.directories.get(path, ("-", 0, 0))[0]:
+            if path not in now or now[path][1].hex() == theirs.directories.get(path, ("", 0, 0))[0]:
                 continue
             said = plan.said.get(path, {}) | fetch.received.get(path, {})
             before, files = manifest.agreed(path), []
@@ -264,11 +259,11 @@ class _FolderPull:
             kept.append((path, files))
         manifest.agree(kept)
 
-    def _outcome(self, manifest: Manifest, writer: Writer, waits: tuple[int, int], failed: int) -> FolderOutcome:
-        """`waits`: so many deletions, and so many files to be overwritten, that somebody has to agree to."""
+    def _outcome(self, manifest: Manifest, writer: Writer, waiting: Waiting | None, failed: int) -> FolderOutcome:
+        """`waiting`: what somebody has to agree to."""
         directories = {path: digest.hex() for path, (_, digest) in manifest.seen().items()}
         manifest.state(**{LOOKED: walk.root_digest(directories.items())})
-        held, replaced = waits
+        held, replaced = (waiting.deletions, waiting.replaced) if waiting else (0, 0)
         state = FolderState.HELD if held or replaced else FolderState.PARTLY if failed else FolderState.COPIED
         files, size = manifest.totals()
         sentences = (
@@ -287,6 +282,7 @@ class _FolderPull:
             kept_twice=done.kept_twice,
             held=held,
             held_replaced=replaced,
+            held_fingerprint=waiting.fingerprint if waiting else "",
             total_files=files,
             total_size=size,
             reported_count=self._report.count,

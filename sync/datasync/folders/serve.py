@@ -19,7 +19,7 @@ from appliances.choices import FolderState
 from appliances.models import Folder, FolderPlace
 from sync import crash, journal
 from sync.datasync.folders import walk, wire
-from sync.datasync.folders.store import Manifest, Seen
+from sync.datasync.folders.store import AGREED, Manifest, Seen
 from sync.datasync.refusals import refused
 from sync.errors import PeerMisbehaved
 from sync.peer.messages import Done
@@ -34,7 +34,6 @@ SMALL_BYTES = 256 * 1024  # a file up to this size is sent whole, with others in
 HEADER_BYTES = 7 * 255 + 150  # what a file takes in the header of a frame, at most
 _LIST = "The list of its files cannot be read or written there ({}): look at the disk of the data folder."
 LOOKED = "looked"  # the digest that the latest look gave
-MIRRORED = "mirrored"  # the digest when both were like each other for the last time
 
 
 def rules_digest(folder: Folder) -> str:
@@ -259,13 +258,13 @@ def _why(error: OSError) -> str:
 
 
 def end(message: FolderEnd) -> Done:
-    """The outcome is kept for the page; a complete data-sync is what a union compares with from now on."""
+    """The outcome is kept for the page; a complete data-sync is what a next one compares with."""
     _folder(message.folder)
     if message.complete:
         with _closed(_root(message.folder)) as root, _manifest(message.folder, root) as manifest:
             if manifest.fact(LOOKED) == message.root:
                 manifest.agree()
-                manifest.state(**{MIRRORED: message.root})
+                manifest.state(**{AGREED: message.root})
     outcome = dataclasses.asdict(message.outcome)
     if outcome["state"] not in FolderState.values:
         raise PeerMisbehaved("the outcome of a folder is not one of those there are")

@@ -1,7 +1,8 @@
 """The stored manifest of a folder: what the latest look found, so that nothing unchanged is read again.
 
-One SQLite file a folder in DATA_DIR. Losing it costs reading the files once more, and that a union keeps twice what
-differs; it is dropped by itself when another folder or another disk lies at the path.
+One SQLite file a folder in DATA_DIR. Losing it costs reading the files once more, that a union keeps twice what
+differs, and that a mirror asks before it overwrites or deletes; it is dropped by itself when another folder or another
+disk lies at the path.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,10 +19,13 @@ from django.conf import settings
 
 from sync.rules.folders import Entry
 
-LAYOUT = 2  # of what is kept of a file
+LAYOUT = 3  # of what is kept of a file
+AGREED = "agreed"  # the fact that says with which digest both were like each other; "" while that may not be so
 _TABLES = """
 CREATE TABLE IF NOT EXISTS directory
     (path BLOB PRIMARY KEY, seen BLOB NOT NULL, digest BLOB NOT NULL, entries BLOB NOT NULL, agreed BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS coming (path BLOB NOT NULL, digests TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS coming_path ON coming (path);
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -57,6 +61,7 @@ class Manifest:
         if self.fact("root") != identity:
             with self._database as database:
                 database.execute("DELETE FROM directory")
+                database.execute("DELETE FROM coming")
                 database.execute("DELETE FROM fact")
             self.state(root=identity)
 
@@ -95,14 +100,33 @@ class Manifest:
         return len(sizes), sum(sizes)
 
     def agreed(self, path: str) -> dict[str, str]:
-        """The digests of the files of a directory that both appliances held after a complete data-sync."""
-        found = self._database.execute("SELECT agreed FROM directory WHERE path = ?", (os.fsencode(path),)).fetchone()
-        return {seen.entry.name: seen.entry.digest for seen in _read(found[0])} if found and found[0] else {}
+        """The digests of the files of a directory that both appliances held, or that this one was about to receive."""
+        where = (os.fsencode(path),)
+        found = self._database.execute("SELECT agreed FROM directory WHERE path = ?", where).fetchone()
+        agreed = {seen.entry.name: seen.entry.digest for seen in _read(found[0])} if found and found[0] else {}
+        rows = self._database.execute("SELECT digests FROM coming WHERE path = ?", where)
+        if coming := [json.loads(digests) for (digests,) in rows]:
+            for entry in (seen.entry for seen in self.files(path)):
+                if any(digests.get(entry.name) == entry.digest for digests in coming):
+                    agreed[entry.name] = entry.digest
+        return agreed
+
+    def expect(self, files: Mapping[str, Mapping[str, str]]) -> None:
+        """These files (digests by name, by directory) are about to get their names: they are the primary's.
+
+        So what a data-sync that died left here is not taken for a change of this side.
+        """
+        rows = [(os.fsencode(path), json.dumps(digests)) for path, digests in files.items()]
+        with self._database as database:
+            database.executemany("INSERT INTO coming VALUES (?, ?)", rows)
 
     def put(self, directories: Iterable[tuple[str, bytes, str, list[Seen]]], gone: Iterable[str] = ()) -> None:
         """Store these directories (path, what decides, digest, files), and forget those that are gone."""
         with self._database as database:
-            database.executemany("DELETE FROM directory WHERE path = ?", ((os.fsencode(path),) for path in gone))
+            forgotten = [(os.fsencode(path),) for path in gone]
+            if forgotten:  # what both held in them is not known any more
+                database.execute("UPDATE fact SET value = '' WHERE name = ?", (AGREED,))
+            database.executemany("DELETE FROM directory WHERE path = ?", forgotten)
             database.executemany(
                 "INSERT INTO directory (path, seen, digest, entries) VALUES (?, ?, ?, ?) ON CONFLICT (path) "
                 "DO UPDATE SET seen = excluded.seen, digest = excluded.digest, entries = excluded.entries",
@@ -115,11 +139,13 @@ class Manifest:
     def agree(self, kept: Iterable[tuple[str, list[Seen]]] = ()) -> None:
         """Both appliances hold what stands here; but for the directories in `kept`, of which only these files."""
         with self._database as database:
+            database.execute("UPDATE fact SET value = '' WHERE name = ?", (AGREED,))
             database.execute("UPDATE directory SET agreed = entries WHERE agreed IS NOT entries")
             database.executemany(
                 "UPDATE directory SET agreed = ? WHERE path = ?",
                 ((_written(files), os.fsencode(path)) for path, files in kept),
             )
+            database.execute("DELETE FROM coming")
 
 
 def _written(files: list[Seen]) -> bytes:

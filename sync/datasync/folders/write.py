@@ -69,10 +69,9 @@ class Done:
 class Writer:
     """Changes one folder, which `root` is open on. `progress` is asked before names change; it raises to end it all."""
 
-    def __init__(self, root: int, manifest: Manifest, *, is_union: bool, report: Report, progress: Progress) -> None:
+    def __init__(self, root: int, manifest: Manifest, *, report: Report, progress: Progress) -> None:
         self._root = root
         self._manifest = manifest
-        self._is_union = is_union
         self._report = report
         self._progress = progress
         self._staged: dict[str, list[_Staged]] = {}  # by directory
@@ -165,6 +164,8 @@ class Writer:
             return
         self._progress.save()
         self._sync()
+        coming = {path: {staged.entry.name: staged.entry.digest for staged in files} for path, files in ready.items()}
+        self._manifest.expect(coming)
         crash.point("folder staged")
         for path, files in ready.items():
             self._publish_in(path, files)
@@ -205,7 +206,7 @@ class Writer:
         where = join(path, name)
         if known is not None:
             status = status_of(opened, name)
-            if status is not None and not self._may_replace(status, known):
+            if status is not None and not is_as_seen(status, known):
                 self._report.add(where, CHANGED_HERE)
                 return False
             if status is not None and where in self.both:
@@ -222,11 +223,6 @@ class Writer:
             self._report.add(where, OCCUPIED)
             return False
         return True
-
-    def _may_replace(self, status: os.stat_result, known: Seen) -> bool:
-        if not stat.S_ISREG(status.st_mode):
-            return False
-        return not self._is_union or is_as_seen(status, known)
 
     def _keep_beside(self, opened: int, name: str, known: Seen, held: dict[str, Seen]) -> str:
         kept = conflict_name(name, known.entry.digest)

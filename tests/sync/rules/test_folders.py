@@ -72,8 +72,20 @@ def test_a_mirror_makes_this_side_like_the_other() -> None:
     mine = {
         found.name: found for found in (entry("same", "a"), entry("gone", "b"), entry("other", "x"), entry("t", "d", 2))
     }
-    work = mirror(theirs, mine)
+    agreed = {"gone": "b" * 32, "other": "x" * 32}
+    work = mirror(theirs, mine, agreed)
     assert (names(work.fetch), names(work.restamp), names(work.delete)) == (["new", "other"], ["t"], ["gone"])
+    assert work.only == []
+
+
+def test_a_mirror_tells_what_it_would_lose_for_good() -> None:
+    theirs = {"newer": entry("newer", "n"), "older": entry("older", "o"), "t": entry("t", "d")}
+    mine = {found.name: found for found in (entry("newer", "o"), entry("older", "n"), entry("t", "d", 2))}
+    mine["made here"] = entry("made here", "m")
+    agreed = {"newer": "o" * 32, "older": "o" * 32}
+    work = mirror(theirs, mine, agreed)
+    assert names(work.only) == ["made here", "older"]
+    assert names(mirror(theirs, mine, {}).only) == ["made here", "newer", "older"]
 
 
 @pytest.mark.parametrize(
@@ -99,11 +111,11 @@ def test_what_the_primary_could_not_look_at_is_spared_with_all_below() -> None:
 
 
 def test_when_somebody_is_asked_first() -> None:
-    assert needs_agreement(1, 1000, is_first=True)
-    assert not needs_agreement(0, 0, is_first=True)
-    assert not needs_agreement(19, 19, is_first=False)
-    assert needs_agreement(400, 1000, is_first=False)
-    assert not needs_agreement(100, 1000, is_first=False)
+    assert not needs_agreement(0, 0)
+    assert not needs_agreement(18, 19)
+    assert needs_agreement(3, 3), "not everything, however little it is"
+    assert needs_agreement(400, 1000)
+    assert not needs_agreement(100, 1000)
 
 
 @pytest.mark.parametrize(

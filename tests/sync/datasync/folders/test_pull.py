@@ -141,12 +141,12 @@ def test_what_was_like_each_other_before_a_role_change_is_no_first_data_sync_aft
     for place in [both.source, *([both.target] if copied_by_hand else [])]:
         write(place, a_txt="one", b_txt="two")
     assert both.sync().state == (FolderState.EQUAL if copied_by_hand else FolderState.COPIED)
-    mirrored = both.there(
+    agreed = both.there(
         "run",
         "import os; from sync.datasync.folders.store import Manifest; "
-        f"root = os.open({str(both.source)!r}, os.O_RDONLY); result = Manifest('web', root).fact('mirrored')",
+        f"root = os.open({str(both.source)!r}, os.O_RDONLY); result = Manifest('web', root).fact('agreed')",
     )
-    assert mirrored
+    assert agreed
     both.peer.asked.clear()
     both.sync()
     assert both.peer.asked == ["pull-begin", "folder-begin"]
@@ -169,8 +169,10 @@ def test_a_change_that_leaves_size_and_time_as_they_were_is_seen(both: Both) -> 
         stamp = file.stat().st_mtime_ns
         file.write_text(text)
         os.utime(file, ns=(stamp, stamp))
-        assert both.sync().files == 1
-        assert both.is_equal()
+        seen = both.sync()
+        assert (seen.files, seen.held_replaced) == ((1, 0) if place == both.source else (0, 1))
+    both.agree(seen)
+    assert both.sync().files == 1
     assert both.here()["a.txt"] == b"eno"
 
 
@@ -189,17 +191,18 @@ def test_a_primary_that_cannot_keep_its_list_says_so(both: Both, asked: str) -> 
     assert both.is_equal()
 
 
-def test_an_empty_disk_on_the_primary_deletes_nothing_unasked(both: Both) -> None:
-    write(both.source, **{f"f{n}_txt": f"{n}" for n in range(30)})
+@pytest.mark.parametrize("files", [3, 30])
+def test_an_empty_disk_on_the_primary_deletes_nothing_unasked(both: Both, files: int) -> None:
+    write(both.source, **{f"f{n}_txt": f"{n}" for n in range(files)})
     both.sync()
     for path in both.source.iterdir():
         path.unlink()
     assert both.sync().state == FolderState.HELD
-    assert len(both.here()) == 30
+    assert len(both.here()) == files
 
 
 def test_a_file_becomes_a_directory_and_a_directory_a_file(both: Both) -> None:
-    write(both.source, a__x_txt="one", b="two")
+    write(both.source, a__x_txt="one", b="two", c="three")
     both.sync()
     (both.source / "a" / "x.txt").unlink()
     (both.source / "a").rmdir()
@@ -208,7 +211,7 @@ def test_a_file_becomes_a_directory_and_a_directory_a_file(both: Both) -> None:
 
     both.sync()
 
-    assert both.here() == {"a": b"file", "b/y.txt": b"deep"}
+    assert both.here() == {"a": b"file", "b/y.txt": b"deep", "c": b"three"}
 
 
 def test_patterns_hold_on_both_sides(both: Both) -> None:
