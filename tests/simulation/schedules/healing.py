@@ -42,13 +42,13 @@ def heal(stage: Stage) -> int:
             stage.sync_now(stage.world.appliances[tick % 2])
             for appliance in stage.world.appliances:
                 stage.work(appliance)
-            if not truth.differences() and not _unequal(stage):
+            if not truth.differences() and not unequal(stage):
                 return tick
         conflict = conflict + 1 if _is_conflict(stage) else 0
         if conflict >= PATIENCE and not is_fixed:
             stage.fix(stage.world.appliances[tick % 2])
             is_fixed = True
-    raise Violation(f"I9: not healed after {TICKS} ticks: {', '.join(truth.differences() + _unequal(stage))}")
+    raise Violation(f"I9: not healed after {TICKS} ticks: {', '.join(truth.differences() + unequal(stage))}")
 
 
 def _mend(stage: Stage) -> None:
@@ -70,7 +70,7 @@ def _is_conflict(stage: Stage) -> bool:
     return is_unsettled and not one.op_kind and not other.op_kind
 
 
-def _unequal(stage: Stage) -> list[str]:
+def unequal(stage: Stage) -> list[str]:
     """What the product itself would find different: digests of the settings, marks of the append-only rows."""
     found = []
     for appliance in stage.world.appliances:

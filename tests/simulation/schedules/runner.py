@@ -118,15 +118,22 @@ class Bench:
 
 
 @contextmanager
-def bench(options: Options) -> Iterator[Bench]:
-    """A bench whose files lie in memory, and are gone afterwards."""
+def folder() -> Iterator[Path]:
+    """A folder in memory, which is gone afterwards."""
     memory = Path("/dev/shm")
     root = Path(tempfile.mkdtemp(prefix="schedules-", dir=memory if memory.is_dir() else None))
     remove = shutil.rmtree
     try:
-        yield Bench(root, options)
+        yield root
     finally:
         remove(root, ignore_errors=True)
+
+
+@contextmanager
+def bench(options: Options) -> Iterator[Bench]:
+    """A bench whose files are gone afterwards."""
+    with folder() as root:
+        yield Bench(root, options)
 
 
 def show(seeds: list[int], options: Options, *, shorten: bool = False, quiet: bool = False) -> int:
