@@ -19,7 +19,7 @@ def main() -> int:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.stateful", description=__doc__)
     parser.add_argument("--examples", type=int, default=2000, help="how many")
-    parser.add_argument("--steps", type=int, default=12, help="of each")
+    parser.add_argument("--steps", type=int, default=8, help="of each")
     parser.add_argument("--plant", default="", help="plant this bug")
     parser.add_argument("--until-found", action="store_true", help="show the first failure as it was found")
     parser.add_argument("--replay", default="", help="the second argument of @reproduce_failure, without b and quotes")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from blake3 import blake3
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
 from appliances import blobs
 from sync import crash
@@ -23,6 +23,7 @@ from tests.simulation.stateful import pair as hands
 from tests.simulation.stateful.model import Model, Row, View
 from tests.simulation.stateful.pair import Cut, Meeting, Pair, content_of
 
+WHOLE = "whole examples"  # Hypothesis gives some up half-way, which it does not count
 COLLECTED_EACH = 50
 DAY = 86_400.0
 MOST_MENDING = 6  # data-syncs in the end; each may stop at one more thing that somebody has to agree to
@@ -36,6 +37,11 @@ points = st.sampled_from(crash.SYNC)
 ends = st.sampled_from(["process", "programs", "power"])
 CONTENTS = {blake3(one).hexdigest(): one for one in (content_of(n, large) for n in range(10) for large in (False, True))}
 cuts = st.builds(Cut, st.integers(0, 6), st.integers(0, 100), st.sampled_from(["answer", "question", "flip"]))
+
+
+def _has_news(machine: TwoAppliances) -> bool:
+    """Whether anything happened since the last data-sync that ended well: else another one would only take time."""
+    return machine.is_new
 
 
 class TwoAppliances(RuleBasedStateMachine):
@@ -54,6 +60,7 @@ class TwoAppliances(RuleBasedStateMachine):
         self.pair.begin(is_founding=is_founding)
         primary, backup = self._views()
         self.model = Model([backup.version, primary.version], {primary.name: 1, backup.name: 0})
+        self.is_new = True
         self.did["examples"] += 1
         if self.did["examples"] % COLLECTED_EACH == 0:
             gc.collect()
@@ -81,6 +88,7 @@ class TwoAppliances(RuleBasedStateMachine):
             with on(primary):
                 act(*given, **more)
             self.model.save(primary.name, View(primary).version)
+            self.is_new = True
 
     @rule(target=accounts, name=names, email=numbers)
     def account(self, name: str, email: int) -> str:
@@ -126,12 +134,16 @@ class TwoAppliances(RuleBasedStateMachine):
 
     # --- sessions, logs, recordings -------------------------------------------------------------------------------
 
+    def _add(self, side: int, key: str, row: Row) -> None:
+        self.model.add(NAMES[side], key, row)
+        self.is_new = True
+
     @rule(target=sessions, side=sides, age_days=st.sampled_from([0, 40, 400]), is_open=st.booleans())
     def session(self, side: int, age_days: int, is_open: bool) -> str:
         """A session that has ended, or goes on."""
         with on(self.pair.world.appliances[side]):
             key = hands.begin_session("c", age_days, is_open=is_open)
-        self.model.add(NAMES[side], key, Row(key, "c"))
+        self._add(side, key, Row(key, "c"))
         if is_open:
             self.model.open.add(key)
         return key
@@ -144,6 +156,7 @@ class TwoAppliances(RuleBasedStateMachine):
                 with on(appliance):
                     hands.end_session(key)
                 self.model.open.discard(key)
+                self.is_new = True
 
     @rule(key=sessions, side=sides, text=numbers)
     def event(self, key: str, side: int, text: int) -> None:
@@ -151,7 +164,7 @@ class TwoAppliances(RuleBasedStateMachine):
         if not self.model.is_deleted(key, NAMES[side]):
             with on(self.pair.world.appliances[side]):
                 made = hands.add_event(key, f"line {text}")
-            self.model.add(NAMES[side], made, Row(key, f"line {text}"))
+            self._add(side, made, Row(key, f"line {text}"))
 
     @rule(key=sessions, side=sides, content=contents)
     def recording(self, key: str, side: int, content: tuple[int, bool]) -> None:
@@ -159,7 +172,7 @@ class TwoAppliances(RuleBasedStateMachine):
         if not self.model.is_deleted(key, NAMES[side]):
             with on(self.pair.world.appliances[side]):
                 made, blob_id = hands.add_recording(key, "r", content_of(*content))
-            self.model.add(NAMES[side], made, Row(key, "r", blob_id))
+            self._add(side, made, Row(key, "r", blob_id))
             self.model.damaged.discard((NAMES[side], blob_id))
 
     @rule(key=sessions, side=sides, is_whole=st.booleans())
@@ -171,6 +184,7 @@ class TwoAppliances(RuleBasedStateMachine):
             with on(self.pair.world.appliances[side]):
                 hands.delete(tombstones.SESSION if is_whole else tombstones.RECORDING, min(found))
             self.model.delete(name, min(found))
+            self.is_new = True
 
     def _is_recording_of(self, session: str, key: str) -> bool:
         row = self.model.rows[key]
@@ -193,6 +207,7 @@ class TwoAppliances(RuleBasedStateMachine):
         self.pair.tidy(appliance)
         for key in due & View(appliance).deleted:
             self.model.delete(appliance.name, key)
+            self.is_new = True
 
     @rule(side=sides, share=st.integers(0, 99), at=st.integers(0, 99))
     def damage(self, side: int, share: int, at: int) -> None:
@@ -205,6 +220,7 @@ class TwoAppliances(RuleBasedStateMachine):
             content[len(content) * at // 100] ^= 1
             place.write_bytes(content)
             self.model.damaged.add((view.name, blob_id))
+            self.is_new = True
 
     # --- data-syncs and roles -------------------------------------------------------------------------------------
 
@@ -221,8 +237,10 @@ class TwoAppliances(RuleBasedStateMachine):
         self.did["data-syncs"] += 1
         code = self.pair.sync(backup)
         self.did[f"ended {code or 'well'}"] += 1
+        self.is_new = code != ""
         return code
 
+    @precondition(_has_news)
     @rule()
     def data_sync(self) -> None:
         """Nobody disturbs it: it ends well, or waits for somebody's leave."""
@@ -232,6 +250,7 @@ class TwoAppliances(RuleBasedStateMachine):
         elif code is not None and not self.pair.allow() and not self.model.damaged:
             raise Violation(f"an undisturbed data-sync ended: {code}")
 
+    @precondition(_has_news)
     @rule(cut=cuts)
     def data_sync_is_cut(self, cut: Cut) -> None:
         """The line breaks, or spoils a byte."""
@@ -239,6 +258,7 @@ class TwoAppliances(RuleBasedStateMachine):
         self._sync()
         self.pair.cut = None
 
+    @precondition(_has_news)
     @rule(point=points, how=ends)
     def data_sync_is_killed(self, point: str, how: str) -> None:
         """Whoever comes by this point dies there."""
@@ -247,6 +267,7 @@ class TwoAppliances(RuleBasedStateMachine):
         self.pair.meeting = None
         self.pair.revive(how)
 
+    @precondition(_has_news)
     @rule(point=points, what=st.sampled_from(["a setting", "a file", "a session", "housekeeping"]), number=numbers)
     def data_sync_meets(self, point: str, what: str, number: int) -> None:
         """Something is written on the primary in the middle of it."""
@@ -277,6 +298,7 @@ class TwoAppliances(RuleBasedStateMachine):
             self.pair.meeting = Meeting("", point, lambda: self.pair.end(hands.here(), how))
         self.pair.swap(backup)
         self.pair.revive(how)
+        self.is_new = True
         self.did["swaps"] += backup is self.pair.primary
         if not point and backup is self.pair.primary:
             self.model.check_equal(*self._views())
@@ -304,6 +326,7 @@ class TwoAppliances(RuleBasedStateMachine):
             raise Violation(f"in the end a data-sync ended: {code}")
         self.model.check_equal(*self._views())
         self._check_roots()
+        self.did[WHOLE] += 1
 
     def _repair(self) -> None:
         """The repair fetches what the other one has; what neither has is stored again."""

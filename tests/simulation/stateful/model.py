@@ -30,8 +30,10 @@ _ROWS = (
     "SELECT id, session_id, text, '' FROM appliances_sessionevent",
     "SELECT id, session_id, name, blob_id FROM appliances_recording",
 )
+_HEAD = "SELECT head_term, head_seq FROM sync_rolejournal"
 _DELETED = "SELECT row_id FROM appliances_tombstone"
 
+NO_HEAD = (-1, 0)
 Version = dict[tuple[str, str], object]
 
 
@@ -59,6 +61,12 @@ class View:
     def version(self) -> Version:
         """The settings."""
         return {(kind, name): value for sql in _SETTINGS for kind, name, value in self.appliance.raw.execute(sql)}
+
+    @cached_property
+    def head(self) -> tuple[int, int]:
+        """By which the product knows the version."""
+        term, seq = self.appliance.raw.execute(_HEAD).fetchone()
+        return term, seq
 
     @cached_property
     def rows(self) -> dict[str, Row]:
@@ -93,6 +101,7 @@ class Model:
     open: set[str] = field(default_factory=set)
     there: dict[str, set[str]] = field(default_factory=lambda: {"A": set(), "B": set()})
     deleted: dict[str, set[str]] = field(default_factory=lambda: {"A": set(), "B": set()})
+    heads: dict[tuple[int, int], int] = field(default_factory=dict)
     damaged: set[tuple[str, str]] = field(default_factory=set)
     _read: dict[Path, stat_result] = field(default_factory=dict)
 
@@ -139,6 +148,9 @@ class Model:
         for number in range(lowest, len(self.versions)):
             if self.versions[number] == view.version:
                 self.held[view.name] = number
+                of_head = self.versions[self.heads.setdefault(view.head, number)]
+                if view.head > NO_HEAD and of_head != view.version:
+                    raise Violation(f"{view.name} says that it has version {view.head}, which is another one")
                 return
         known = [number for number, version in enumerate(self.versions) if version == view.version]
         nearest = min(self.versions, key=lambda version: len(version.items() ^ view.version.items()))

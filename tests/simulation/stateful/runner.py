@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.simulation.schedules.runner import folder
 from tests.simulation.stateful import planted
-from tests.simulation.stateful.machine import TwoAppliances
+from tests.simulation.stateful.machine import WHOLE, TwoAppliances
 from tests.simulation.stateful.pair import Pair
 
 
@@ -55,5 +55,5 @@ def run(options: Options) -> None:
 def figures(seconds: float, worked: float) -> str:
     """What the run came to."""
     did = TwoAppliances.did
-    counted = "; ".join(f"{what}: {times}" for what, times in sorted(did.items()) if what != "examples")
-    return f"{counted}\n{did['examples']} examples in {seconds:.0f} s, {worked:.0f} s of a processor"
+    counted = "; ".join(f"{what}: {times}" for what, times in sorted(did.items()) if what != WHOLE)
+    return f"{counted}\n{did[WHOLE]} examples in {seconds:.0f} s, {worked:.0f} s of a processor"
