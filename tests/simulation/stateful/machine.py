@@ -16,7 +16,7 @@ from appliances import blobs
 from sync import crash
 from sync.datasync import tombstones
 from sync.models import ServedSync, SyncRun
-from tests.simulation.schedules.appliances import NAMES, Appliance, on
+from tests.simulation.schedules.appliances import NAMES, Appliance, here, on
 from tests.simulation.schedules.healing import unequal
 from tests.simulation.schedules.world import Violation
 from tests.simulation.stateful import pair as hands
@@ -35,7 +35,9 @@ contents = st.tuples(numbers, st.booleans())
 sides = st.sampled_from([0, 1])
 points = st.sampled_from(crash.SYNC)
 ends = st.sampled_from(["process", "programs", "power"])
-CONTENTS = {blake3(one).hexdigest(): one for one in (content_of(n, large) for n in range(10) for large in (False, True))}
+CONTENTS = {
+    blake3(one).hexdigest(): one for one in (content_of(n, large) for n in range(10) for large in (False, True))
+}
 cuts = st.builds(Cut, st.integers(0, 6), st.integers(0, 100), st.sampled_from(["answer", "question", "flip"]))
 
 
@@ -262,7 +264,7 @@ class TwoAppliances(RuleBasedStateMachine):
     @rule(point=points, how=ends)
     def data_sync_is_killed(self, point: str, how: str) -> None:
         """Whoever comes by this point dies there."""
-        self.pair.meeting = Meeting(point, 1, lambda: self.pair.end(hands.here(), how))
+        self.pair.meeting = Meeting(point, 1, lambda: self.pair.end(here(), how))
         self._sync()
         self.pair.meeting = None
         self.pair.revive(how)
@@ -295,7 +297,7 @@ class TwoAppliances(RuleBasedStateMachine):
         if backup is None or not self.pair.is_settled:
             return
         if point:
-            self.pair.meeting = Meeting("", point, lambda: self.pair.end(hands.here(), how))
+            self.pair.meeting = Meeting("", point, lambda: self.pair.end(here(), how))
         self.pair.swap(backup)
         self.pair.revive(how)
         self.is_new = True
@@ -337,9 +339,9 @@ class TwoAppliances(RuleBasedStateMachine):
         for view, its, others in zip(views, lacking, lacking[::-1], strict=True):
             self.pair.mend(view.appliance, sorted(its))
             for blob_id in sorted(its):
-                if blob_id not in others and is_whole(views[1 - view.appliance.side], blob_id):
-                    if not is_whole(view, blob_id):
-                        raise Violation(f"{view.name} has not repaired a file that the other one has: {blob_id[:12]}")
+                is_there = blob_id not in others and is_whole(views[1 - view.appliance.side], blob_id)
+                if is_there and not is_whole(view, blob_id):
+                    raise Violation(f"{view.name} has not repaired a file that the other one has: {blob_id[:12]}")
         for view, its in zip(views, lacking, strict=True):
             for blob_id in sorted(its):
                 with on(view.appliance):

@@ -155,7 +155,9 @@ class Model:
         known = [number for number, version in enumerate(self.versions) if version == view.version]
         nearest = min(self.versions, key=lambda version: len(version.items() ^ view.version.items()))
         what = f"went back from version {lowest} to {known}" if known else "are a mixture of several versions"
-        raise Violation(f"the settings of {view.name} {what}: {sorted(map(str, nearest.items() ^ view.version.items()))}")
+        raise Violation(
+            f"the settings of {view.name} {what}: {sorted(map(str, nearest.items() ^ view.version.items()))}"
+        )
 
     def _check_rows(self, view: View) -> None:
         unknown = view.deleted - self.deleted["A"] - self.deleted["B"]

@@ -1,4 +1,4 @@
-"""Two appliances of the schedules' world, in the hands of Hypothesis: what is interrupted, and where, is drawn by it."""
+"""Two appliances of the schedules' world, in the hands of Hypothesis: it draws what is interrupted, and where."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ from tests.simulation.schedules.runner import Bench, Options
 from tests.simulation.schedules.seams import Outage
 from tests.simulation.schedules.templates import Pair as Beginning
 from tests.simulation.schedules.truth import Truth, stand_of
-from tests.simulation.schedules.world import Violation
 
 SMALL_BYTES, PIECE_BYTES, LARGE_BYTES = 2000, 5000, 24_000
 TURNS, TURN_SECONDS = 12, 3.1
@@ -225,7 +224,7 @@ def _spoiled(connection: Any, response: Response, cut: Cut) -> Response:
     return Response(answer, place)
 
 
-# --- what is written; each runs on the appliance that is `here` ---------------------------------------------------------
+# --- what is written; each runs on the appliance that is `here` ------------------------------------------------------
 
 
 def content_of(number: int, is_large: bool) -> bytes:

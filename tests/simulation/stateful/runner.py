@@ -6,7 +6,7 @@ import gc
 from dataclasses import dataclass
 
 import hypothesis
-from hypothesis import HealthCheck, Phase, Verbosity
+from hypothesis import HealthCheck, Phase
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.simulation.schedules.runner import folder
