@@ -21,7 +21,7 @@ from sync import history, journal
 from sync.datasync import blob_frames
 from sync.datasync.blob_frames import BlobReader
 from sync.datasync.frames import FrameReader
-from sync.datasync.pull import bandwidth_limit
+from sync.datasync.pull import bandwidth_limit, is_running
 from sync.datasync.receive import check_space
 from sync.datasync.refusals import refused
 from sync.datasync.registry import DATASETS
@@ -35,6 +35,7 @@ from sync.rules.snapshot import Refusal
 
 TRY_AGAIN = dt.timedelta(minutes=5)
 AT_ONCE = 100  # files of one question
+LEAST_RATE = 1000.0  # bytes a second, beside a data-sync under a bandwidth limit
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def fetch(client: PeerClient, rows: Sequence[DamagedFile]) -> int:
     Raises:
         SyncError: the peer did not answer to the end; what came before is kept.
     """
-    client.pace = Pace(bandwidth_limit, lambda: None)
+    client.pace = Pace(_limit, lambda: None)
     question = PullFiles(header=header_of(journal.read()), blobs=[row.blob_id for row in rows])
     mended = 0
     with client.open_stream(question) as stream:
@@ -105,6 +106,15 @@ def fetch(client: PeerClient, rows: Sequence[DamagedFile]) -> int:
         if frames.peek() is not None:
             raise PeerMisbehaved("the peer sent more files than were asked for")
     return mended
+
+
+def _limit() -> float:
+    """The bandwidth limit in bytes a second, 0 for none: what is allowed for all together belongs to a data-sync first.
+
+    While one runs, a repair goes on as slowly as keeps its connection open.
+    """
+    allowed = bandwidth_limit()
+    return min(allowed, LEAST_RATE) if allowed and is_running() else allowed
 
 
 def answer_files(message: PullFiles) -> Iterator[bytes | bytearray]:

@@ -11,10 +11,10 @@ import pytest
 from django.utils import timezone
 
 from appliances import blobs, disk
-from appliances.choices import FileProblem, RateUnit, RepairState
+from appliances.choices import FileProblem, RateUnit, RepairState, SyncStatus, SyncTrigger
 from appliances.models import BackupSettings, FileStoreFile, Recording
 from sync import journal, verified
-from sync.datasync import pull, repair, scrub
+from sync.datasync import lease, pull, repair, scrub
 from sync.errors import PeerSilent
 from sync.models import DamagedFile, FileScrub, StatusEvent
 from sync.peer.client import PeerClient
@@ -294,3 +294,14 @@ def test_nothing_of_a_file_is_stored_for_which_there_is_no_room(
         assert mends() == 0
     assert str(size) in DamagedFile.objects.get().detail
     assert mends() == 1
+
+
+@pytest.mark.django_db
+def test_beside_a_data_sync_a_repair_takes_next_to_nothing_of_the_bandwidth_limit() -> None:
+    assert repair._limit() == 0.0
+    BackupSettings.objects.update_or_create(pk=1, defaults={"bandwidth_limit": 2, "bandwidth_unit": RateUnit.MEGABYTES})
+    assert repair._limit() == 2_000_000.0
+    run = lease.claim(SyncTrigger.INTERVAL)
+    assert repair._limit() == repair.LEAST_RATE
+    lease.end(run, SyncStatus.SUCCESS)
+    assert repair._limit() == 2_000_000.0
