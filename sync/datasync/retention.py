@@ -23,7 +23,7 @@ def expire() -> PastTime:
     """What is past its time is gone, with a line in Status History; how much that was.
 
     Not while the peer pulls, which compares what is there at its beginning with what is there at its end: the next
-    housekeeping goes on. The bytes of recordings are given back by the sweep, a day later.
+    housekeeping goes on. The bytes of recordings are given back by the next sweep.
     """
     rule = RetentionSettings.objects.filter(pk=1).first()
     nothing = PastTime(0, 0, 0, 0)

@@ -17,7 +17,9 @@ log = logging.getLogger(__name__)
 
 
 def tidy() -> blob_sweep.Swept:
-    """Old snapshots are gone, and so are the blobs that no row has referred to for a day; what was removed of those.
+    """Old snapshots are gone, and so are the blobs that no row refers to; what was removed of those.
+
+    Blobs stored within GRACE stay: the row that refers to them may be yet to come.
 
     A row of a kept configuration backup counts too: it may be restored. While one cannot be read, no file goes.
 

@@ -192,6 +192,22 @@ def _return(stage: Stage, who: Appliance, chance: Random) -> None:
     _works(stage)
 
 
+def _sent_again(stage: Stage, who: Appliance, chance: Random) -> None:
+    """A client was sending when the line was cut; it finds the new primary and sends all of it again."""
+    old = _by_role(stage, who, Role.PRIMARY)
+    new = stage.world.peer_of(old)
+    stage.session(old, chance)
+    _split(stage, new, chance)
+    for _ in range(2):
+        stage.turns(7.0)
+    stage.send_again(new, chance)
+    _mend(stage, who, chance)
+    for _ in range(2):
+        stage.turns(7.0)
+    versions.rejoin(stage, versions.superseded(stage, old), chance)
+    _works(stage)
+
+
 def _deaf(stage: Stage, primary: Appliance) -> None:
     """The primary lives, but hears neither the peer nor the witness."""
     Line.cut[:], Site.without_witness, Site.slowness = ["silent", "silent"], {primary.name}, 0.0
@@ -229,7 +245,8 @@ ALWAYS: dict[str, tuple[int, Draw]] = {
 SOMETIMES: dict[str, tuple[int, Draw]] = {
     "change": (9, _at_primary(lambda stage, who, chance: stage.change(who, chance))),
     "session": (5, _at_primary(lambda stage, who, chance: stage.session(who, chance))),
-    "sent again": (4, _at_primary(lambda stage, who, chance: stage.send_again(who, chance))),
+    "send again": (2, _at_primary(lambda stage, who, chance: stage.send_again(who, chance))),
+    "moves": (2, _sent_again),
     "split": (3, _split),
     "death": (3, _death),
     "return": (2, _return),
