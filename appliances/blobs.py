@@ -39,6 +39,7 @@ STAGING_PREFIX = "blob-"
 FEW = 16  # blobs that are made durable one by one
 _BLOB_ID = re.compile(r"[0-9a-f]{64}")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_GONE = frozenset({errno.ENOENT, errno.EIO, errno.EUCLEAN})  # what a disk says of a file that it has lost
 
 Content = bytes | memoryview
 Source = IO[bytes] | Iterable[Content]
@@ -95,7 +96,7 @@ def _place(root: str, blob_id: str) -> str:
 
 def has(blob_id: str) -> bool:
     """Whether the blob is in the store (its bytes are not read)."""
-    return path(blob_id).is_file()
+    return os.path.isfile(path(blob_id))  # False also where the disk cannot tell
 
 
 def size(blob_id: str) -> int:
@@ -322,7 +323,9 @@ def absent(blob_ids: Iterable[str]) -> set[str]:
             for blob_id in part:
                 try:
                     os.utime(_place(root, blob_id))
-                except FileNotFoundError:
+                except OSError as error:
+                    if error.errno not in _GONE:
+                        raise
                     found.add(blob_id)
     return found
 

@@ -3,6 +3,7 @@
     {"pack": n}          n lengths of 4 bytes, then n whole blobs; length 0xFFFFFFFF: the sender does not have it
     {"blob": id, "size": n, "from": start}                          a piece of a larger blob
     {"blob": id, "size": n, "from": start, "copy": [at, length]}    such a piece, out of the earlier version of the file
+    {"blob": id, "size": n, "from": start, "ends": true}            the sender cannot read on: nothing more of it comes
 
 A larger blob begins at `start` where the receiver has what precedes it from an earlier attempt. Nothing here is
 believed: whoever stores a blob compares its hash with its id.
@@ -13,12 +14,13 @@ from __future__ import annotations
 import json
 import struct
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from appliances import blob_delta, blobs
 from appliances.blob_delta import Part
+from appliances.choices import FileProblem
 from sync.datasync.frames import BODY_BYTES, FrameReader
 from sync.errors import PeerMisbehaved
 
@@ -27,6 +29,13 @@ LACKING = 0xFFFFFFFF
 LENGTH_BYTES = 4
 # A sender that looks through a whole file says so once a step: at its head, at its tail, and in between.
 MOST_SIGNS = 3 * blobs.MAX_BLOB_BYTES // blob_delta.STEP_BYTES
+
+
+Lacks = Callable[[str, FileProblem, str], None]  # is told of each blob that cannot be sent, and why
+
+
+class CutShort(blobs.BlobError):
+    """The sender could not read the blob to its end."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +49,23 @@ class Helps:
 NO_HELPS = Helps()
 
 
-def of_blobs(wanted: Iterable[str], helps: Helps = NO_HELPS, *, may_lack: bool = False) -> Iterator[bytes | bytearray]:
-    """The frames that carry these blobs, in this order.
+def of_blobs(
+    wanted: Iterable[str], helps: Helps = NO_HELPS, *, lacks: Lacks | None = None
+) -> Iterator[bytes | bytearray]:
+    """The frames that carry these blobs, in this order. With `lacks`, the receiver is told of those that cannot be had.
 
     Raises:
-        appliances.blobs.BlobMissing: one is not here, unless the receiver is to be told so (`may_lack`).
+        appliances.blobs.BlobMissing, OSError: without `lacks`, one is not here, or cannot be read.
     """
     pack: list[bytes | None] = []
     taken = 0
     for blob_id in wanted:
         try:
             content = blobs.read_small(blob_id, SMALL_BYTES)
-        except blobs.BlobMissing:
-            if not may_lack:
+        except (blobs.BlobMissing, OSError) as error:
+            if lacks is None:
                 raise
+            _tell(lacks, blob_id, error)
             pack.append(None)
             taken += LENGTH_BYTES
             continue
@@ -62,7 +74,7 @@ def of_blobs(wanted: Iterable[str], helps: Helps = NO_HELPS, *, may_lack: bool =
             yield _packed(pack)
             pack, taken = [], 0
         if content is None:
-            yield from _larger(blob_id, helps)
+            yield from _larger(blob_id, helps, lacks)
         else:
             pack.append(content)
             taken += room
@@ -122,6 +134,8 @@ class BlobReader:
         signs = 0  # one after the other
         while left:
             header, piece = self._reader.take()
+            if header == {**said, "ends": True} and not piece:
+                raise CutShort(f"the peer cannot read {said['blob']}")
             if "copy" in header:
                 at, length = _copy_of(header.pop("copy"), left)
                 if header != said or piece:
@@ -182,17 +196,33 @@ def _copy_of(said: object, left: int) -> tuple[int, int]:
     return at, length
 
 
-def _larger(blob_id: str, helps: Helps) -> Iterator[bytes | bytearray]:
-    size = blobs.size(blob_id)
-    start = helps.starts.get(blob_id, 0)
-    start = start if 0 < start < size else 0
-    said = {"blob": blob_id, "size": size, "from": start}
-    with blobs.open_blob(blob_id) as file:
-        for part in _parts(file, helps.bases.get(blob_id, ""), start, size):
-            if part.is_copy:
-                yield _header({**said, "copy": [part.at, part.length]})
-            else:
-                yield from _pieces(file, _header(said), part)
+def _larger(blob_id: str, helps: Helps, lacks: Lacks | None) -> Iterator[bytes | bytearray]:
+    said = {"blob": blob_id, "size": 1, "from": 0}
+    base = helps.bases.get(blob_id, "")
+    try:
+        size = blobs.size(blob_id)
+        start = helps.starts.get(blob_id, 0)
+        start = start if 0 < start < size else 0
+        said = {"blob": blob_id, "size": size, "from": start}
+        with blobs.open_blob(blob_id) as file:
+            for part in _parts(file, base, start, size):
+                if part.is_copy:
+                    yield _header({**said, "copy": [part.at, part.length]})
+                else:
+                    yield from _pieces(file, _header(said), part)
+    except (blobs.BlobMissing, OSError) as error:
+        if lacks is None:
+            raise
+        if not base:  # else it may be the earlier version that cannot be read: it is asked for again without that
+            _tell(lacks, blob_id, error)
+        yield _header({**said, "ends": True})
+
+
+def _tell(lacks: Lacks, blob_id: str, error: blobs.BlobMissing | OSError) -> None:
+    if isinstance(error, blobs.BlobMissing):
+        lacks(blob_id, FileProblem.MISSING, "")
+    else:
+        lacks(blob_id, FileProblem.CORRUPT, f"It cannot be read: {error}")
 
 
 def _parts(file: BinaryIO, base: str, start: int, size: int) -> Iterator[Part]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from appliances import blob_partials, blobs
 from appliances.blob_partials import Partial
-from sync.datasync.blob_frames import NO_HELPS, BlobReader, Helps, Incoming
+from sync.datasync.blob_frames import NO_HELPS, BlobReader, CutShort, Helps, Incoming
 from sync.datasync.frames import FrameReader
 from sync.datasync.lease import Progress
 from sync.datasync.refusals import refused
@@ -51,7 +51,10 @@ class Resumed:
             partial = Partial.claim(blob_id)
             if partial is not None:
                 resumed.partials[blob_id] = partial
-                partial.resume(min(sizes[blob_id], most + 1), tick)
+                try:
+                    partial.resume(min(sizes[blob_id], most + 1), tick)
+                except OSError:  # a bad place on the disk: it comes anew, and elsewhere
+                    resumed.partials.pop(blob_id).remove()
         return resumed
 
     @property
@@ -73,14 +76,14 @@ def store_blobs(
     *,
     resumed: Resumed | None = None,
     refusal: Refusal = Refusal.NO_SPACE,
-) -> list[str]:
-    """Store the blobs as they come, in this order; the ids of those that arrived damaged.
+) -> dict[str, Refusal]:
+    """Store the blobs as they come, in this order; those that did not come whole, and why: lacking there, or damaged.
 
     What was complete before an interruption is kept, so the next attempt goes on from there. With `resumed`, what has
     come of a larger one is kept too.
 
     Raises:
-        SyncRefused: the peer lacks one, it is too large, or the disk is full.
+        SyncRefused: one is too large, or the disk is full.
     """
     incoming = _Incoming(BlobReader(reader, resumed.helps if resumed else NO_HELPS), deque(wanted), progress, resumed)
     try:
@@ -89,7 +92,7 @@ def store_blobs(
     except blobs.StoreFull as error:
         raise refused(refusal, str(error)) from error
     incoming.stream.finish()
-    return incoming.damaged
+    return incoming.unusable
 
 
 @dataclass
@@ -100,7 +103,7 @@ class _Incoming:
     left: deque[str]
     progress: Progress | None
     resumed: Resumed | None
-    damaged: list[str] = field(default_factory=list)
+    unusable: dict[str, Refusal] = field(default_factory=dict)
 
     def store_batch(self) -> None:
         """Take blobs off `left` and make them durable together; what was complete before an error is kept."""
@@ -118,14 +121,18 @@ class _Incoming:
     def _store_one(self, batch: blobs.Batch, blob_id: str, after: ExitStack) -> int:
         content = self.stream.take(blob_id)
         if content is None:
-            raise refused(Refusal.BLOB_MISSING, f"{blob_id}.")
+            self.unusable[blob_id] = Refusal.BLOB_MISSING
+            return 0
         try:
             if isinstance(content, memoryview):
                 counted = stored = batch.store_content(blob_id, content).size_bytes
             else:
                 counted, stored = 0, self._store_larger(batch, blob_id, content, after)
         except blobs.BlobCorrupt:
-            self.damaged.append(blob_id)
+            self.unusable[blob_id] = Refusal.BLOB_CORRUPT
+            return 0
+        except CutShort:
+            self.unusable[blob_id] = Refusal.BLOB_MISSING
             return 0
         self._count(blobs=1, size_bytes=counted)
         return stored

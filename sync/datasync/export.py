@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 
@@ -14,10 +14,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from appliances import blob_partials, blobs, selectors
-from appliances.choices import BrakeSubject
+from appliances.choices import BrakeSubject, FileProblem
 from appliances.models import FailoverRelationship
 from sync import crash, journal
-from sync.datasync import blob_frames, brake, frames, marks, remembered, served, snapshots, tombstones, union
+from sync.datasync import blob_frames, brake, damaged, frames, marks, remembered, served, snapshots, tombstones, union
 from sync.datasync.blob_frames import Helps
 from sync.datasync.blobs_in import Resumed, store_blobs
 from sync.datasync.buckets import differing_lines
@@ -25,7 +25,7 @@ from sync.datasync.bulk import Bulk
 from sync.datasync.fetch import room_for
 from sync.datasync.frames import FrameReader, LineCutter, Section
 from sync.datasync.receive import note_blob
-from sync.datasync.refusals import refused
+from sync.datasync.refusals import LACKS, refused
 from sync.datasync.registry import APPEND_ONLY, SETTINGS, TOMBSTONE, by_label
 from sync.datasync.wrapping import SecretWrap, for_snapshot
 from sync.errors import PeerMisbehaved
@@ -178,7 +178,7 @@ def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone
     """The append-only rows in the stream, and their blobs, are kept here.
 
     The blobs come first, each stored under its own hash; the rows are kept only once the whole stream has proved to
-    be the backup's.
+    be the backup's. A row whose blob the backup cannot read any more is kept too, and the blob noted as missing.
 
     Raises:
         SyncRefused, PeerMisbehaved: none of the rows was kept.
@@ -193,17 +193,24 @@ def accept(message: PushAppend, stream: Iterable[bytes | bytearray]) -> PushDone
     there = Refusal.NO_SPACE_THERE
     room_for(listed, refusal=there)
     with closing(Resumed.of(listed, listed, most=MOST_RESUMED_BYTES)) as resumed:
-        damaged = store_blobs(reader, list(listed), resumed=resumed, refusal=there)
-    if damaged:
-        raise refused(Refusal.BLOB_CORRUPT, f"{damaged[0]}.")
-    received = _pushed_lines(reader, wanted)
+        unusable = store_blobs(reader, list(listed), resumed=resumed, refusal=there)
+    lacking = {blob_id: why for blob_id, why in unusable.items() if not blobs.has(blob_id)}
+    received = _pushed_lines(reader, wanted, lacking)
     if wanted.dataset == TOMBSTONE:
         _take_off(message.snapshot_id, received)
     crash.point("source pushed")
     live: list[uuid.UUID] = []
     added = union.merge(wanted, received, live=live)
     crash.point("source push durable")
-    done = PushDone(rows=added, blobs=len(listed), marks=marks.held(), live=[key.hex for key in live])
+    for blob_id, why in lacking.items():
+        damaged.note(blob_id, FileProblem.MISSING, f"The backup {LACKS[why]}.")
+    done = PushDone(
+        rows=added,
+        blobs=len(listed) - len(unusable),
+        marks=marks.held(),
+        live=[key.hex for key in live],
+        lacking=list(lacking),
+    )
     served.pushed(message.snapshot_id, done.marks)
     return done
 
@@ -291,7 +298,7 @@ def _row_frames(tables: list[tuple[Section, Iterator[bytes]]], wanted: Iterable[
 
 def _each_blob(message: PullBlobs) -> Iterator[bytes | bytearray]:
     helps = Helps(message.starts, message.bases)
-    for frame in blob_frames.of_blobs(message.blobs, helps, may_lack=True):
+    for frame in blob_frames.of_blobs(message.blobs, helps, lacks=damaged.note):
         yield frame
         crash.point("source serving blobs")
 
@@ -308,8 +315,8 @@ def _take_off(snapshot_id: str, lines: list[bytes]) -> None:
     served.agree_to_delete(snapshot_id, left - count)
 
 
-def _pushed_lines(reader: FrameReader, wanted: Wanted) -> list[bytes]:
-    """The rows of a push, all of one mark; their blobs are here."""
+def _pushed_lines(reader: FrameReader, wanted: Wanted, lacking: Collection[str]) -> list[bytes]:
+    """The rows of a push, all of one mark; their blobs are here, or were told to be lacking."""
     found: list[bytes] = []
     listed: dict[str, int] = {}
     cutter, section, bulk = LineCutter(), Section(*wanted.key), Bulk(by_label()[wanted.dataset])
@@ -328,7 +335,7 @@ def _pushed_lines(reader: FrameReader, wanted: Wanted) -> list[bytes]:
             note_blob(bulk.codec, row, listed)
         found += lines
     cutter.finish()
-    absent = [blob_id for blob_id in listed if not blobs.has(blob_id)]
+    absent = [blob_id for blob_id in listed if blob_id not in lacking and not blobs.has(blob_id)]
     if absent:
-        raise refused(Refusal.BLOB_MISSING, f"{absent[0]}.")
+        raise PeerMisbehaved(f"a row was sent without its file {absent[0]}")
     return found

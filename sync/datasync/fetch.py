@@ -13,11 +13,11 @@ from django.db.models import Q
 
 from appliances import blob_partials, blobs
 from appliances.choices import SyncStage, SyncStatus
+from sync.datasync import failures
 from sync.datasync.blobs_in import Resumed, store_blobs
 from sync.datasync.frames import FrameReader
 from sync.datasync.lease import Progress
 from sync.datasync.receive import Received, check_space
-from sync.datasync.refusals import refused
 from sync.datasync.registry import SETTINGS, Dataset
 from sync.datasync.rows import RowCodec
 from sync.datasync.wrapping import NO_SECRETS
@@ -30,27 +30,31 @@ from sync.rules.snapshot import Refusal
 BLOBS_A_CALL = 5000  # ids in one request, which is far below the size limit of a message
 DIFFED_BYTES = 1 << 20  # of a larger file, only what its earlier version does not have is asked for
 MOST_DIFFED = 1000  # in one data-sync
+_HINDERED = frozenset({PeerSilent.code, PeerMisbehaved.code, failures.DISK_ERROR})
 _IDS = re.compile(rb'"([0-9a-f]{64})"')
 
 
-def fetch(client: PeerClient, snapshot_id: str, absent: dict[str, int], received: Received, progress: Progress) -> None:
-    """All blobs of `absent` (id and size) are in the store.
+def fetch(
+    client: PeerClient, snapshot_id: str, absent: dict[str, int], received: Received, progress: Progress
+) -> dict[str, Refusal]:
+    """All blobs of `absent` (id and size) are in the store, but for those that are given back with the reason.
 
-    Raises:
-        SyncRefused: one is missing on the primary, or damaged twice.
+    They are missing or unreadable on the primary, or damaged twice.
     """
     large = {blob_id for blob_id, size in absent.items() if size >= DIFFED_BYTES}
-    bases = {} if _fell_silent() else earlier_versions(received, large)
-    damaged = _fetch(client, snapshot_id, absent, bases, progress)
-    again = dict.fromkeys(damaged, 0)  # from their beginning, and without the help of other files
-    if damaged and (still := _fetch(client, snapshot_id, again, {}, progress)):
-        raise refused(Refusal.BLOB_CORRUPT, f"{still[0]}.")
+    bases = {} if _bases_hinder() else earlier_versions(received, large)
+    unusable = _fetch(client, snapshot_id, absent, bases, progress)
+    # From their beginning, and without the help of other files.
+    again = {blob_id: 0 for blob_id, why in unusable.items() if why is Refusal.BLOB_CORRUPT or blob_id in bases}
+    lacking = {blob_id: why for blob_id, why in unusable.items() if blob_id not in again}
+    return lacking | _fetch(client, snapshot_id, again, {}, progress)
 
 
-def _fell_silent() -> bool:
-    """Whether the primary fell silent over the files of the last attempt: it may be slow to compare them."""
+def _bases_hinder() -> bool:
+    """Whether the last attempt ended over the files: the primary may be slow to compare them with their earlier
+    versions, and one of these may be cut off or unreadable here."""
     last = SyncRun.objects.exclude(status=SyncStatus.RUNNING).first()
-    return last is not None and (last.stage, last.code) == (SyncStage.BLOBS, PeerSilent.code)
+    return last is not None and last.stage == SyncStage.BLOBS and last.code in _HINDERED
 
 
 def room_for(absent: dict[str, int], *, refusal: Refusal = Refusal.NO_SPACE) -> int:
@@ -96,8 +100,8 @@ def _earlier(dataset: Dataset, row: dict[str, object]) -> str:
 
 def _fetch(
     client: PeerClient, snapshot_id: str, wanted: dict[str, int], bases: dict[str, str], progress: Progress
-) -> list[str]:
-    damaged: list[str] = []
+) -> dict[str, Refusal]:
+    unusable: dict[str, Refusal] = {}
     names = list(wanted)
     for start in range(0, len(names), BLOBS_A_CALL):
         part = names[start : start + BLOBS_A_CALL]
@@ -106,7 +110,7 @@ def _fetch(
             asked = PullBlobs(snapshot_id, part, dict(helps.starts), dict(helps.bases))
             with client.open_stream(asked) as frames:
                 reader = FrameReader(frames)
-                damaged += store_blobs(reader, part, progress, resumed=resumed)
+                unusable |= store_blobs(reader, part, progress, resumed=resumed)
                 if reader.peek() is not None:
                     raise PeerMisbehaved("the data-sync carries more files than asked for")
-    return damaged
+    return unusable

@@ -10,15 +10,14 @@ from collections.abc import Iterator
 from itertools import chain
 
 from django.db import DatabaseError, InterfaceError
-from django.db.models import Q
 
 from appliances import disk, selectors
-from appliances.choices import BrakeSubject, OperationKind, Role, Severity, SyncStage, SyncStatus, SyncTrigger
+from appliances.choices import OperationKind, Role, SyncStage, SyncStatus, SyncTrigger
 from appliances.models import BackupSettings
-from sync import crash, history, journal
+from sync import crash, journal
 from sync.datasync import (
     apply,
-    brake,
+    ends,
     failures,
     lease,
     manifests,
@@ -33,10 +32,11 @@ from sync.datasync.folders.pull import pull_folders
 from sync.datasync.lease import LeaseLost, Progress
 from sync.datasync.receive import Received, RowReceiver, Staging
 from sync.datasync.refusals import refused
-from sync.datasync.registry import TOMBSTONE
+from sync.datasync.registry import TOMBSTONE, by_label
 from sync.datasync.send import ask_deletions, send
+from sync.datasync.shortfall import Shortfall
 from sync.datasync.wrapping import SecretWrap, for_snapshot
-from sync.errors import SyncError
+from sync.errors import PeerRefused, SyncError, SyncRefused
 from sync.models import ServedSync, SyncRun
 from sync.peer.client import PeerClient
 from sync.peer.messages import Done
@@ -49,7 +49,6 @@ from sync.rules.snapshot import Refusal, may_apply
 
 ANSWER_SECONDS = 60.0  # the primary digests its settings and writes a snapshot before it answers
 SWAP_WAIT_SECONDS = 30.0  # an ordinary data-sync notices within a moment that a swap has begun, and ends
-REPORTED = ServedSync.FIGURES
 RECEIVING = frozenset({SyncStage.ROWS, SyncStage.BLOBS})
 SMALL_BYTES = 4 << 20  # rows that a nearly full disk still takes: settings, and what the log of some hours adds
 
@@ -82,10 +81,12 @@ def pull_data(
 
     1. Take the lease; one data-sync runs at a time.
     2. Ask the primary for its manifest, which makes a snapshot there, and compare.
-    3. Receive the rows that differ, then the blobs they need that are not here.
-    4. Merge append-only rows, batch by batch, the tombstones among them before step 3; send up what the primary lacks.
+    3. Receive the rows that differ. Merge append-only rows without blobs, batch by batch; tombstones even before.
+    4. Receive the blobs that are not here, and merge the rows that name them; send up what the primary lacks.
     5. Replace the settings in one transaction.
     6. Read back what was stored; the primary compares the hash over all of it with its own. Then copy the folders.
+
+    A blob that cannot be had, or rows that do not go up, keep nothing else from being moved (`shortfall`).
 
     Raises:
         SyncError: the reason is in the run and in Status History; settings are as before, or those of the snapshot.
@@ -105,11 +106,11 @@ def pull_data(
     except LeaseLost as error:
         raise refused(Refusal.ALREADY_RUNNING, lease.ABANDONED) from error
     except SyncError as error:
-        _tell_failed(run, error)
+        ends.failed(run, error)
         raise
     except (OSError, DatabaseError, InterfaceError) as error:
         failure = failures.not_stored(error)
-        _tell_failed(run, failure)
+        ends.failed(run, failure)
         raise failure from error
     except Exception:
         lease.end(run, SyncStatus.FAILED, code="internal_error", message="It failed unexpectedly; the log says why.")
@@ -118,7 +119,7 @@ def pull_data(
         if pull is not None:
             pull.clean_up()
     crash.point("pull told")
-    _succeeded(run)
+    ends.succeeded(run)
     crash.point("pull durable")
     return run
 
@@ -133,14 +134,21 @@ class _Pull:
         self._progress = Progress(run, self._check_operation)
         client.pace = Pace(bandwidth_limit, self._progress.tick)
         self._staging = Staging(run.pk)
-        self._did_not_agree = _did_not_agree()
+        self._short = Shortfall()
+        self._did_not_agree = ends.did_not_agree()
         self._unasked_bytes: float = 0  # the disk is asked once more than this has been received
 
     def run(self) -> None:
-        """See `pull_data`; once more while the primary could not number all its rows in time."""
+        """See `pull_data`; once more while the primary could not number all its rows in time.
+
+        Raises:
+            SyncError: it ended at once, or all was moved but what this is about.
+        """
         while self._round():
             log.info("data-sync goes on", extra={"run": str(self._run.pk), "rows": self._run.rows_done})
         pull_folders(self._client, self._progress)
+        if self._short.failure is not None:
+            raise self._short.failure
 
     def _round(self) -> bool:
         """Whether the primary has more; nobody waits for one that has numbered nothing."""
@@ -162,7 +170,7 @@ class _Pull:
             raise
         finally:
             if manifest.snapshot_id:
-                self._end(manifest, failure)
+                self._end(manifest, failure or self._short.failure)
         return manifest.more and bool(manifest.snapshot_id)
 
     def clean_up(self) -> None:
@@ -208,15 +216,19 @@ class _Pull:
         plan = self._of_days(manifest, diff.plan(mine, manifest.settings, marks.held(), manifest.marks))
         received = self._rows(manifest, plan, wrap)
         crash.point("pull rows staged")
-        self._blobs(manifest, received)
+        self._merge(received, having_blobs=False)
+        lacking = self._blobs(manifest, received)
         crash.point("pull blobs staged")
-        self._merge(received)
+        self._merge_recordings(received, lacking)
         crash.point("pull merged")
         manifest = self._send(manifest, plan)
         crash.point("pull sent")
         manifest = self._below(manifest, wrap)
-        self._progress.stage(SyncStage.APPLYING)
-        apply.apply_settings(manifest, received.tables, wrap, self._op_id, self._progress.hold)
+        if not self._short.settings_wait:
+            self._progress.stage(SyncStage.APPLYING)
+            apply.apply_settings(manifest, received.tables, wrap, self._op_id, self._progress.hold)
+        if self._short.failure is not None:
+            return
         agreed = self._agree(manifest)
         remembered.remember(wrap, anew=received.tables)
         self._run.root = diff.root(journal.read().head, remembered.digests(wrap), agreed)
@@ -237,7 +249,7 @@ class _Pull:
         lines = chain.from_iterable(map(apply.staged_lines, received.append.values()))
         tombstones.check_deletions(tombstones.named_by(lines))
         ask_deletions(self._client, manifest.snapshot_id, plan.send)
-        self._merge(received)
+        self._merge(received, having_blobs=False)
         return self._send(manifest, plan)
 
     def _below(self, manifest: Manifest, wrap: SecretWrap) -> Manifest:
@@ -250,8 +262,8 @@ class _Pull:
             return manifest
         plan = self._of_days(manifest, below)
         received = self._rows(manifest, plan, wrap)
-        self._blobs(manifest, received)
-        self._merge(received)
+        self._merge(received, having_blobs=False)
+        self._merge_recordings(received, self._blobs(manifest, received))
         return self._send(manifest, plan)
 
     def _of_days(self, manifest: Manifest, plan: diff.Plan) -> diff.Plan:
@@ -273,28 +285,56 @@ class _Pull:
         question = PullRows(manifest.snapshot_id, plan.tables, plan.fetch, receiver.told)
         with self._client.open_stream(question) as frames:
             received = receiver.read(frames)
+        self._check_operation()  # the last of them may have come when there was hardly room
         self._run.rows_total = self._run.rows_done  # of a large table, only rows that differ have come
         return received
 
-    def _blobs(self, manifest: Manifest, received: Received) -> None:
+    def _blobs(self, manifest: Manifest, received: Received) -> dict[str, Refusal]:
+        """The blobs of the rows are here; those that are not, and why."""
         absent = receive.missing(received.blobs)
         self._unasked_bytes = 0 if absent else math.inf
         self._progress.stage(SyncStage.BLOBS)
-        needed = room_for(absent)
-        self._run.blobs_total = len(absent)
+        fitting, needed = self._that_fit(absent, received)
+        self._run.blobs_total = len(fitting)
         self._run.bytes_total = self._run.bytes_done + needed
-        fetch(self._client, manifest.snapshot_id, absent, received, self._progress)
+        lacking = fetch(self._client, manifest.snapshot_id, fitting, received, self._progress)
+        self._short.of_settings(lacking, received)
+        return lacking | dict.fromkeys(absent.keys() - fitting.keys(), Refusal.NO_SPACE)
 
-    def _merge(self, received: Received) -> None:
+    def _that_fit(self, absent: dict[str, int], received: Received) -> tuple[dict[str, int], int]:
+        """These blobs and their bytes if there is room for them, else those of the settings, or none."""
+        of_settings = {blob_id: size for blob_id, size in absent.items() if blob_id in received.of_settings}
+        for chosen in (absent, of_settings):
+            try:
+                return chosen, room_for(chosen)
+            except SyncRefused as error:
+                self._short.no_room(error)
+        self._short.settings_wait = True
+        return {}, 0
+
+    def _merge(self, received: Received, *, having_blobs: bool) -> None:
         for wanted, path in received.append.items():
-            union.merge(wanted, apply.staged_lines(path), self._progress.tick)
+            if bool(by_label()[wanted.dataset].blob_field) is having_blobs:
+                union.merge(wanted, apply.staged_lines(path), self._progress.tick)
+
+    def _merge_recordings(self, received: Received, lacking: dict[str, Refusal]) -> None:
+        """Rows whose blobs have no room here are left to the next time, those whose blobs are lost are not."""
+        if Refusal.NO_SPACE not in {lacking.get(blob_id) for blob_id in received.of_records}:
+            self._merge(received, having_blobs=True)
+            self._short.of_records(lacking, received)
 
     def _send(self, manifest: Manifest, plan: diff.Plan) -> Manifest:
         """The primary has what it lacked; the manifest with the marks that it holds then."""
         self._progress.stage(SyncStage.SENDING)
         held = {mark.key: mark for mark in manifest.marks}
         for wanted in plan.send:
-            held |= {mark.key: mark for mark in send(self._client, manifest.snapshot_id, wanted, self._progress)}
+            try:
+                answered, lacking = send(self._client, manifest.snapshot_id, wanted, self._progress)
+            except PeerRefused as error:
+                self._short.not_sent(wanted, error)
+                continue
+            held |= {mark.key: mark for mark in answered}
+            self._short.of_sent(lacking)
         return dataclasses.replace(manifest, marks=list(held.values()))
 
     def _agree(self, manifest: Manifest) -> list[Mark]:
@@ -312,7 +352,7 @@ class _Pull:
 
     def _end(self, manifest: Manifest, failure: Exception | None) -> None:
         status, code, text = failures.outcome(failure)
-        report = PullReport(status.value, code, text, *(getattr(self._run, name) for name in REPORTED))
+        report = PullReport(status.value, code, text, *(getattr(self._run, name) for name in ServedSync.FIGURES))
         header, root = header_of(journal.read()), "" if failure else self._run.root
         try:
             self._client.ask(PullEnd(header, manifest.snapshot_id, failure is None, root, report), Done)
@@ -332,13 +372,6 @@ class _Pull:
         is_asked = self._run.stage in RECEIVING and self._run.bytes_done >= self._unasked_bytes
         if is_asked and (lack := disk.lacks()):
             raise refused(Refusal.NO_SPACE, lack)
-
-
-def _did_not_agree() -> bool:
-    """Whether the two appliances were found to hold different logs or recordings, and have not agreed since."""
-    differs = Q(code=Refusal.APPEND_ONLY_DIFFERS.value)
-    last = SyncRun.objects.exclude(status=SyncStatus.RUNNING).filter(differs | Q(status=SyncStatus.SUCCESS)).first()
-    return last is not None and last.status != SyncStatus.SUCCESS
 
 
 def _of_tombstones(manifest: Manifest) -> Iterator[list[Mark]]:
@@ -362,38 +395,3 @@ def bandwidth_limit() -> float:
 def _must_be_backup() -> None:
     if journal.read().role is not Role.BACKUP:
         raise refused(Refusal.NOT_BACKUP)
-
-
-def _tell_failed(run: SyncRun, error: SyncError) -> None:
-    try:
-        _failed(run, error)
-    except (DatabaseError, InterfaceError) as second:  # no room, or no database, for that either
-        log.warning("end of the data-sync not stored", extra={"run": str(run.pk), "why": str(second)[:300]})
-
-
-def _failed(run: SyncRun, error: SyncError) -> None:
-    status, code, text = failures.outcome(error)
-    before = SyncRun.objects.exclude(pk=run.pk).exclude(status=SyncStatus.RUNNING).first()
-    lease.end_surely(run, status, code=code, message=text)
-    log.warning("data-sync ended", extra={"run": str(run.pk), "status": status.value, "code": code})
-    if before is None or before.code != code or run.trigger != SyncTrigger.INTERVAL:
-        history.record(
-            f"data_sync_{status.value}",
-            f"Data-sync {status.label.lower()}: {error}"[:1000],
-            severity=Severity.INFO if status is SyncStatus.CANCELLED else Severity.WARNING,
-            evidence={"run": str(run.pk), "code": code},
-        )
-
-
-def _succeeded(run: SyncRun) -> None:
-    before = SyncRun.objects.exclude(pk=run.pk).exclude(status=SyncStatus.RUNNING).first()
-    lease.end_surely(run, SyncStatus.SUCCESS)
-    brake.clear(BrakeSubject.SETTINGS, BrakeSubject.RECORDS)
-    figures = {name: getattr(run, name) for name in REPORTED}
-    log.info("data-sync ended", extra={"run": str(run.pk), "status": SyncStatus.SUCCESS.value, **figures})
-    if before is None or before.status != SyncStatus.SUCCESS or run.trigger != SyncTrigger.INTERVAL:
-        history.record(
-            "data_sync_success",
-            f"Data-sync complete: {run.moved}.",
-            evidence={"run": str(run.pk), **figures},
-        )

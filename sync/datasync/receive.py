@@ -53,11 +53,17 @@ class Staging:
 
 @dataclass
 class Received:
-    """The rows that came, staged, and the blobs they refer to with their sizes."""
+    """The rows that came, staged, and the blobs they refer to with their sizes: settings, and append-only rows."""
 
     tables: dict[str, StagedTable] = field(default_factory=dict)
     append: dict[Wanted, Path] = field(default_factory=dict)
-    blobs: dict[str, int] = field(default_factory=dict)
+    of_settings: dict[str, int] = field(default_factory=dict)
+    of_records: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def blobs(self) -> dict[str, int]:
+        """All of them, those of the settings first."""
+        return {**self.of_settings, **self.of_records}
 
 
 class RowReceiver:
@@ -116,7 +122,8 @@ class RowReceiver:
         codec = RowCodec(by_label()[section.dataset], self._wrap)
         table = None if section.origin else self.received.tables[section.dataset]
         place = self._staging.path(section)
-        return _SectionReader(codec, self._wanted.get(section), table, place, self.received.blobs)
+        found = self.received.of_records if section.origin else self.received.of_settings
+        return _SectionReader(codec, self._wanted.get(section), table, place, found)
 
 
 class _SectionReader:

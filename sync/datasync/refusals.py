@@ -6,6 +6,11 @@ from sync.errors import SyncRefused
 from sync.rules.snapshot import Refusal
 
 _AGAIN = "Nothing was changed; the next data-sync tries again."
+_BESIDE = "Logs and recordings were synchronised; the settings follow when the file is whole."
+_WITHOUT = (
+    "All else was synchronised, and the recording without its content; the Data-Syncs page says whether a whole copy "
+    "was found since. Sync, or change roles, once more to go on without it."
+)
 _VERSIONS = "Install the same version on both appliances; swapping roles stays possible."
 
 SENTENCES: dict[Refusal, tuple[str, str]] = {
@@ -36,10 +41,21 @@ SENTENCES: dict[Refusal, tuple[str, str]] = {
     Refusal.SNAPSHOT_GONE: ("The primary no longer keeps the snapshot of this data-sync.", _AGAIN),
     Refusal.BLOB_TOO_LARGE: ("A file is larger than this appliance accepts.", "Remove it from the primary."),
     Refusal.BLOB_MISSING: (
-        "A file that the primary lists is missing from its disk.",
-        "Upload it again on the primary, or delete it there.",
+        "A file of the file store is missing from the disk of the primary, or cannot be read there.",
+        f"Upload it again on the primary, or delete it there. {_BESIDE}",
     ),
-    Refusal.BLOB_CORRUPT: ("A file did not arrive as the primary lists it, twice.", _AGAIN),
+    Refusal.BLOB_CORRUPT: (
+        "A file of the file store is damaged on the disk of the primary: it arrived with other content, twice.",
+        f"Upload it again on the primary, or delete it there. {_BESIDE}",
+    ),
+    Refusal.RECORDING_LOST: (
+        "A recording is missing from the disk of the primary, or is damaged or unreadable there.",
+        f"{_WITHOUT} Check the disk of the primary.",
+    ),
+    Refusal.RECORDING_LOST_HERE: (
+        "A recording that only the backup has is missing from its disk, or is damaged or unreadable there.",
+        f"{_WITHOUT} Check the disk of the backup.",
+    ),
     Refusal.ROW_TOO_LARGE: ("A row is larger than a data-sync carries.", "Shorten the text on the primary."),
     Refusal.ROW_UNUSABLE: ("The peer sent a row that cannot be stored.", _AGAIN),
     Refusal.NO_SPACE: ("There is not enough disk space for what is missing.", "Free some space on this appliance."),
@@ -78,6 +94,11 @@ SENTENCES: dict[Refusal, tuple[str, str]] = {
         "There is not enough disk space for what is missing in the folder.",
         "Free some space on the disk that it lies on.",
     ),
+}
+
+LACKS = {  # why a stored file did not come
+    Refusal.BLOB_MISSING: "does not have it, or cannot read it",
+    Refusal.BLOB_CORRUPT: "has it with other content than its hash says",
 }
 
 

@@ -11,21 +11,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from appliances import blobs, durable, selectors
 from appliances.choices import FileProblem, RepairState, Severity
 from sync import history, journal
-from sync.datasync import blob_frames
-from sync.datasync.blob_frames import BlobReader
+from sync.datasync import blob_frames, damaged
+from sync.datasync.blob_frames import BlobReader, CutShort
 from sync.datasync.frames import FrameReader
 from sync.datasync.pull import bandwidth_limit, is_running
 from sync.datasync.receive import check_space
 from sync.datasync.refusals import refused
-from sync.datasync.registry import DATASETS
-from sync.errors import PeerMisbehaved, SyncError
+from sync.errors import PeerMisbehaved, SyncError, SyncRefused
 from sync.models import DamagedFile
 from sync.peer.client import PeerClient
 from sync.peer.pace import Pace
@@ -38,24 +36,6 @@ AT_ONCE = 100  # files of one question
 LEAST_RATE = 1000.0  # bytes a second, beside a data-sync under a bandwidth limit
 
 log = logging.getLogger(__name__)
-
-
-def note(blob_id: str, problem: FileProblem, why: str = "") -> None:
-    """The file is known to be damaged or missing here, and is mended soon. Nothing if no row needs it."""
-    name = _name(blob_id)
-    if name is None or DamagedFile.objects.filter(blob_id=blob_id, ended_at=None).exists():
-        return
-    try:
-        with transaction.atomic():
-            DamagedFile.objects.create(blob_id=blob_id, name=name, problem=problem, detail=why[:1000])
-    except IntegrityError:  # somebody else has just noted it
-        return
-    history.record(
-        f"file_{problem.value}",
-        f"The stored file “{name}” is {problem.label.lower()} on the disk of this appliance. {why}".strip(),
-        severity=Severity.WARNING,
-        evidence={"blob": blob_id},
-    )
 
 
 def mend() -> int:
@@ -77,6 +57,9 @@ def _mend() -> int:
     if selectors.relationship() is None:
         for row in rows:
             _lost(row, "There is no peer to fetch it from.")
+        return 0
+    rows = _that_fit(rows)
+    if not rows:
         return 0
     try:
         with PeerClient.to_peer() as client:
@@ -121,10 +104,7 @@ def answer_files(message: PullFiles) -> Iterator[bytes | bytearray]:
     """The frames of the files asked for, in that order."""
     if len(message.blobs) > AT_ONCE or not all(blobs.is_blob_id(blob_id) for blob_id in message.blobs):
         raise PeerMisbehaved("what is asked for is not a list of files")
-    for blob_id in message.blobs:
-        if not blobs.has(blob_id):
-            note(blob_id, FileProblem.MISSING)
-    return blob_frames.of_blobs(message.blobs, may_lack=True)
+    return blob_frames.of_blobs(message.blobs, lacks=damaged.note)
 
 
 def _take(reader: BlobReader, row: DamagedFile) -> bool:
@@ -137,6 +117,8 @@ def _take(reader: BlobReader, row: DamagedFile) -> bool:
         blobs.store_verified(row.blob_id, pieces)
     except blobs.BlobCorrupt:
         return _lost(row, "The copy of the peer is damaged too.")
+    except CutShort:
+        return _lost(row, "The peer cannot read its copy.")
     except (blobs.BlobError, OSError) as error:
         for _ in pieces:  # what comes after it is another file
             pass
@@ -151,11 +133,29 @@ def _take(reader: BlobReader, row: DamagedFile) -> bool:
     return True
 
 
-def _check_room(size: int) -> None:
-    """Raises SyncRefused, which ends the stream: nothing of a file comes that has no room here."""
+def _that_fit(rows: Sequence[DamagedFile]) -> list[DamagedFile]:
+    """Those that have room here together, the smaller ones first; each of the others says what it lacks."""
+    found: list[DamagedFile] = []
+    needed = 0
+    for size, row in sorted(((damaged.size_of(row.blob_id), row) for row in rows), key=lambda one: one[0]):
+        try:
+            _check_room(size, needed, len(found))
+        except SyncRefused as error:
+            DamagedFile.objects.filter(pk=row.pk, ended_at=None).update(detail=str(error)[:1000])
+        else:
+            found.append(row)
+            needed += size
+    return found
+
+
+def _check_room(size: int, beside_bytes: int = 0, beside_files: int = 0) -> None:
+    """Raises SyncRefused if a file of this size has no room here beside others that are to come.
+
+    Raised while it comes, it ends the stream: nothing is stored of a file that is larger than its row says.
+    """
     if size > blobs.MAX_BLOB_BYTES:
         raise refused(Refusal.BLOB_TOO_LARGE, f"{size} bytes, at most {blobs.MAX_BLOB_BYTES}.")
-    check_space(size, 1)
+    check_space(beside_bytes + size, beside_files + 1)
 
 
 def _tried(rows: Sequence[DamagedFile]) -> None:
@@ -164,7 +164,7 @@ def _tried(rows: Sequence[DamagedFile]) -> None:
 
 def _is_settled(row: DamagedFile) -> bool:
     """Whether there is nothing to mend any more: no row needs the file, or somebody has stored it again."""
-    if _name(row.blob_id) is None:
+    if damaged.name_of(row.blob_id) is None:
         return _end(row, RepairState.GONE)
     try:
         stored = blobs.path(row.blob_id).stat()
@@ -191,14 +191,3 @@ def _lost(row: DamagedFile, why: str) -> bool:
             evidence={"blob": row.blob_id},
         )
     return False
-
-
-def _name(blob_id: str) -> str | None:
-    """The name under which administrators know a file; None if no row refers to it."""
-    for dataset in DATASETS:
-        if dataset.blob_field:
-            rows = dataset.model._base_manager.filter(**{dataset.blob_field: blob_id})
-            name = rows.values_list("name", flat=True).first()
-            if name is not None:
-                return str(name)
-    return None

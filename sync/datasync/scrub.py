@@ -26,7 +26,7 @@ from django.utils import timezone
 
 from appliances import blobs, durable
 from appliances.choices import FileProblem
-from sync.datasync import pull, repair
+from sync.datasync import damaged, pull
 from sync.datasync.registry import DATASETS
 from sync.models import FileScrub
 from sync.peer.pace import Pace
@@ -145,14 +145,14 @@ class _Slice:
             _reading = _reading or Reading(blob_id)
             is_right, why = _reading.go_on(self._until, self._pace), "What is on the disk has another hash."
         except blobs.BlobMissing:
-            repair.note(blob_id, FileProblem.MISSING)
+            damaged.note(blob_id, FileProblem.MISSING)
             return True
         except OSError as error:
             is_right, why = False, f"It cannot be read: {error}"
         if is_right is None:
             return False
         if not is_right:
-            repair.note(blob_id, FileProblem.CORRUPT, why)
+            damaged.note(blob_id, FileProblem.CORRUPT, why)
         _close()
         return True
 

@@ -5,33 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from appliances import blob_partials, blobs
-from sync.datasync import blob_frames, frames, marks, tombstones, union
+from appliances import blob_partials
+from appliances.choices import FileProblem
+from sync.datasync import blob_frames, damaged, frames, marks, tombstones, union
 from sync.datasync.blob_frames import Helps
 from sync.datasync.frames import Section
 from sync.datasync.lease import Progress
 from sync.datasync.receive import note_blob
-from sync.datasync.refusals import refused
 from sync.datasync.registry import by_label
 from sync.datasync.rows import Row, RowCodec
 from sync.datasync.wrapping import NO_SECRETS
 from sync.peer.client import PeerClient
 from sync.peer.sync_messages import DeletionsAllowed, Held, PushAppend, PushDeletions, PushDone, PushHeld
 from sync.rules.diff import Mark, Wanted
-from sync.rules.snapshot import Refusal
 
 PUSH_ROWS = 1000
 PUSH_ROW_BYTES = 8 * 1024 * 1024  # of rows in one push, which both sides keep in memory
 PUSH_BYTES = 64 * 1024 * 1024  # rows and blobs of one push, so that a cut costs no more than this to repeat
 
 
-def send(client: PeerClient, snapshot_id: str, wanted: Wanted, progress: Progress) -> list[Mark]:
-    """The primary holds the rows that were wanted, with their blobs; all marks it holds then.
+def send(client: PeerClient, snapshot_id: str, wanted: Wanted, progress: Progress) -> tuple[list[Mark], list[str]]:
+    """The primary holds the rows that were wanted, with their blobs; all marks it holds then, and the blobs it lacks.
 
-    Its mark reaches `wanted.upto` also where the last of these numbers, or all of them, are of deleted rows.
+    Its mark reaches `wanted.upto` also where the last of these numbers, or all of them, are of deleted rows. A row
+    whose blob is missing, damaged or unreadable here goes up without it; both sides note that.
     """
     codec = RowCodec(by_label()[wanted.dataset], NO_SECRETS)
     answered: list[Mark] = []
+    lacking: list[str] = []
     after = wanted.after
     for batch, listed, is_last in _batches(codec, wanted):
         upto = wanted.upto if is_last else marks.mark_fields(codec, batch[-1])[2]
@@ -42,9 +43,12 @@ def send(client: PeerClient, snapshot_id: str, wanted: Wanted, progress: Progres
         union.take_back(part, done.live)
         after, answered = upto, done.marks
         progress.run.rows_sent += len(batch)
-        progress.run.blobs_sent += len(listed)
+        progress.run.blobs_sent += done.blobs
+        for blob_id in done.lacking:
+            damaged.note(blob_id, FileProblem.CORRUPT, "It did not arrive whole at the primary.")
+        lacking += done.lacking
         progress.tick()
-    return answered
+    return answered, lacking
 
 
 def ask_deletions(client: PeerClient, snapshot_id: str, wanted: Sequence[Wanted]) -> None:
@@ -95,10 +99,7 @@ def _frames(
     progress: Progress,
 ) -> Iterator[bytes | bytearray]:
     yield frames.of_push(part, listed)
-    try:
-        for frame in blob_frames.of_blobs(listed, Helps(starts)):
-            progress.tick()
-            yield frame
-    except blobs.BlobMissing as error:
-        raise refused(Refusal.BLOB_MISSING, f"{error}.") from error
+    for frame in blob_frames.of_blobs(listed, Helps(starts), lacks=damaged.note):
+        progress.tick()
+        yield frame
     yield from frames.of_rows(Section(*part.key), map(codec.wire_line, batch))

@@ -177,12 +177,14 @@ class PushDone(Message):
     """The rows are kept; `marks` is what the primary holds now of all append-only rows, for some make others go.
 
     `live`: ids of sessions that were not taken, because they go on at the primary.
+    `lacking`: the blobs that did not come whole; their rows are kept without them.
     """
 
     rows: int
     blobs: int
     marks: list[Mark]
     live: list[str] = dataclasses.field(default_factory=list)
+    lacking: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,6 +31,8 @@ class Refusal(StrEnum):
     BLOB_TOO_LARGE = "blob_too_large"
     BLOB_MISSING = "blob_missing"
     BLOB_CORRUPT = "blob_corrupt"
+    RECORDING_LOST = "recording_lost"
+    RECORDING_LOST_HERE = "recording_lost_here"
     ROW_TOO_LARGE = "row_too_large"
     ROW_UNUSABLE = "row_unusable"
     NO_SPACE = "no_space"

@@ -169,9 +169,8 @@ def answer_chosen(message: SettingsChosen, stream: Iterable[bytes | bytearray]) 
     if listed is None:
         raise PeerMisbehaved("chosen settings do not say which files they carry")
     check_space(sum(listed.values()), len(listed), refusal=Refusal.NO_SPACE_THERE)
-    damaged = store_blobs(reader, list(listed), refusal=Refusal.NO_SPACE_THERE)
-    if damaged:
-        raise refused(Refusal.BLOB_CORRUPT, f"{damaged[0]}.")
+    for blob_id, why in store_blobs(reader, list(listed), refusal=Refusal.NO_SPACE_THERE).items():
+        raise refused(why, f"{blob_id}.")
     changes = _chosen(reader, for_snapshot(message.wrap_id))
     rows = take(changes, compared=compared, requested_by=message.requested_by[:200], why=message.why[:1000])
     return SettingsTaken(header_of(journal.read()), rows)

@@ -18,7 +18,7 @@ from appliances.choices import FileProblem, Role, State, SyncTrigger
 from appliances.models import Account, FileStoreFile, Recording, RetentionSettings, SessionEvent, SupportSession
 from appliances.selectors import site
 from sync import crash, tasks
-from sync.datasync import blob_frames, brake, fetch, pull, repair, tombstones
+from sync.datasync import blob_frames, brake, damaged, fetch, pull, repair, tombstones
 from sync.errors import SyncError
 from sync.models import BrakeStop
 from tests.simulation.schedules import outsiders
@@ -196,11 +196,11 @@ class Pair:
                     is_waiting = True
         return is_waiting
 
-    def mend(self, appliance: Appliance, damaged: Iterable[str]) -> None:
+    def mend(self, appliance: Appliance, blob_ids: Iterable[str]) -> None:
         """These files, in which the scrub would find another content, are fetched from the other appliance."""
         with on(appliance):
-            for blob_id in damaged:
-                repair.note(blob_id, FileProblem.CORRUPT)
+            for blob_id in blob_ids:
+                damaged.note(blob_id, FileProblem.CORRUPT)
             repair.mend()
 
     def tidy(self, appliance: Appliance) -> None:

@@ -14,6 +14,7 @@ from sync.datasync.blob_frames import SMALL_BYTES, BlobReader, Helps, Incoming
 from sync.datasync.blobs_in import store_blobs
 from sync.datasync.frames import FRAME_BYTES, FrameReader
 from sync.errors import PeerMisbehaved
+from sync.rules.snapshot import Refusal
 
 NOISE = random.Random(1)
 SIZES = [0, 1, 100, SMALL_BYTES, SMALL_BYTES + 1, 5, 2 * FRAME_BYTES + 17, *[SMALL_BYTES - 3] * 12, 0]
@@ -50,7 +51,7 @@ def test_what_the_sender_lacks_is_said_where_it_may_be_and_named_where_not():
     held = stored([10, SMALL_BYTES + 1, 10])
     first, second, third = held
     asked = [first, "0" * 64, second, "1" * 64, third, "2" * 64]
-    contents = arrived(list(blob_frames.of_blobs(asked, may_lack=True)), asked)
+    contents = arrived(list(blob_frames.of_blobs(asked, lacks=lambda *_: None)), asked)
     assert contents == [held[first], None, held[second], None, held[third], None]
     with pytest.raises(blobs.BlobMissing, match="0" * 64):
         list(blob_frames.of_blobs(asked))
@@ -103,7 +104,7 @@ def test_one_that_changed_on_the_way_is_told_and_the_others_are_kept():
     first, second, third = held
     place = frames[0].index(held[second])
     frames[0] = frames[0][:place] + b"X" + frames[0][place + 1 :]
-    assert store_blobs(FrameReader(frames), list(held)) == [second]
+    assert store_blobs(FrameReader(frames), list(held)) == {second: Refusal.BLOB_CORRUPT}
     assert [blobs.has(blob_id) for blob_id in (first, second, third)] == [True, False, True]
 
 

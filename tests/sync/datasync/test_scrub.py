@@ -14,7 +14,7 @@ from appliances import blobs, disk
 from appliances.choices import FileProblem, RateUnit, RepairState, SyncStatus, SyncTrigger
 from appliances.models import BackupSettings, FileStoreFile, Recording
 from sync import journal, verified
-from sync.datasync import lease, pull, repair, scrub
+from sync.datasync import damaged, lease, pull, repair, scrub
 from sync.errors import PeerSilent
 from sync.models import DamagedFile, FileScrub, StatusEvent
 from sync.peer.client import PeerClient
@@ -258,7 +258,7 @@ def test_only_one_repairs_at_a_time_and_the_pause_begins_after_each_file(
     there("recording", "a.txt", b"content")
     blob_id = world.recording("a.txt", b"content")
     blobs.path(blob_id).unlink()
-    repair.note(blob_id, FileProblem.MISSING)
+    damaged.note(blob_id, FileProblem.MISSING)
     take, beside = repair._take, []
 
     def long(*arguments: Any) -> bool:
@@ -281,7 +281,7 @@ def test_nothing_of_a_file_is_stored_for_which_there_is_no_room(
     there("recording", "a.txt", content)
     blob_id = world.recording("a.txt", content)
     blobs.path(blob_id).unlink()
-    repair.note(blob_id, FileProblem.MISSING)
+    damaged.note(blob_id, FileProblem.MISSING)
     room = disk.room()
     with monkeypatch.context() as patch:
         patch.setattr(disk, "room", lambda: dataclasses.replace(room, free_bytes=room.reserve_bytes + size // 2))
@@ -305,3 +305,46 @@ def test_beside_a_data_sync_a_repair_takes_next_to_nothing_of_the_bandwidth_limi
     assert repair._limit() == repair.LEAST_RATE
     lease.end(run, SyncStatus.SUCCESS)
     assert repair._limit() == 2_000_000.0
+
+
+def test_a_file_without_room_keeps_no_other_from_being_mended(
+    mends: Callable[[], int], there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = {"the large one": os.urandom(300_000), "a": b"a" * 1000, "b": b"b" * 2000}
+    ids = {}
+    for name, content in contents.items():
+        there("recording", name, content)
+        ids[name] = world.recording(name, content)
+        blobs.path(ids[name]).unlink()
+        damaged.note(ids[name], FileProblem.MISSING)
+    room = disk.room()
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "room", lambda: dataclasses.replace(room, free_bytes=room.reserve_bytes + 10_000))
+        assert mends() == 2
+    left = DamagedFile.objects.get(ended_at=None)
+    assert (left.name, left.state, blobs.has(left.blob_id)) == ("the large one", RepairState.WAITING, False)
+    assert "room" in left.detail or "space" in left.detail or "free" in left.detail
+    assert mends() == 1
+
+
+@pytest.mark.parametrize("size", [100, 300_000], ids=["small", "large"])
+def test_a_file_that_the_asked_one_cannot_read_is_noted_there_and_the_others_are_mended(
+    there: There, mends: Callable[[], int], size: int
+) -> None:
+    content = os.urandom(size)
+    blob_id = world.recording("a", content)
+    there("recording", "a", content)
+    other = world.recording("b", b"b")
+    there("recording", "b", b"b")
+    there("lose_file", blob_id, "unreadable")
+    for lost in (blob_id, other):
+        blobs.path(lost).unlink()
+        damaged.note(lost, FileProblem.MISSING)
+    try:
+        assert mends() == 1
+    finally:
+        there("mend_disk")
+    row = DamagedFile.objects.get(blob_id=blob_id)
+    assert (row.state, blobs.has(other)) == (RepairState.LOST, True)
+    noted = "from sync.models import DamagedFile; result = list(DamagedFile.objects.values_list('blob_id', flat=True))"
+    assert there("run", noted) == [blob_id]

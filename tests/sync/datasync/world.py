@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import shutil
 import uuid
 from pathlib import Path
@@ -393,3 +394,65 @@ def take_files(frames: list[bytes]) -> int:
             yield iter(frames)
 
     return repair.fetch(Answered(), list(DamagedFile.objects.all()))  # type: ignore[arg-type]
+
+
+_OPENED: list[Any] = []
+
+
+def lose_file(blob_id: str, how: str) -> None:
+    """The stored file is missing, rotten or unreadable from its middle on."""
+    from appliances import blobs
+
+    place = blobs.path(blob_id)
+    if how == "missing":
+        place.unlink()
+    elif how == "rotten":
+        content = bytearray(place.read_bytes())
+        content[len(content) // 2] ^= 1
+        place.write_bytes(content)
+    else:
+        _break_disk(blob_id)
+
+
+def _break_disk(blob_id: str) -> None:
+    """Reading this stored file fails as on a disk with a bad sector in the middle of the file."""
+    import errno
+    import io
+
+    from appliances import blobs
+
+    class BadSector(io.BufferedReader):
+        """A file on it."""
+
+        def readinto(self, buffer: Any) -> int:
+            if self.tell() + len(buffer) > os.fstat(self.fileno()).st_size // 2:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().readinto(buffer)
+
+    opened, read_small = blobs.open_blob, blobs.read_small
+    _OPENED.append((opened, read_small))
+
+    def open_blob(asked: str) -> Any:
+        return BadSector(io.FileIO(blobs.path(asked))) if asked == blob_id else opened(asked)
+
+    def read(asked: str, at_most: int) -> bytes | None:
+        if asked == blob_id and blobs.size(asked) <= at_most:
+            raise OSError(errno.EIO, "Input/output error")
+        return read_small(asked, at_most)
+
+    blobs.open_blob, blobs.read_small = open_blob, read  # type: ignore[assignment]
+
+
+def mend_disk() -> None:
+    """Every file can be read again."""
+    from appliances import blobs
+
+    while _OPENED:
+        blobs.open_blob, blobs.read_small = _OPENED.pop()
+
+
+def store_again(content: bytes) -> None:
+    """The bytes are in the store."""
+    from appliances import blobs
+
+    blobs.store([content])
