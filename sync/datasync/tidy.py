@@ -26,7 +26,8 @@ def tidy() -> blob_sweep.Swept:
     Blobs stay while a data-sync runs: here, where rows may still come, and on the primary, whose snapshot may list
     files that were deleted since.
     """
-    served.give_up_silent()
+    snapshots.prune()
+    served.give_up_silent()  # those whose snapshot is gone
     with snapshots.none_is_made() as may_sweep:  # else one could list a file that is deleted before its id is read here
         if not may_sweep or pull.is_running():
             return blob_sweep.Swept(0, 0)
