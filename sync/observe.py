@@ -14,9 +14,12 @@ from sync import health, journal, probes
 from sync.models import PeerView, RoleChange, StatusEvent, SyncRun
 from sync.rules import due
 from sync.rules.facts import Observation
+from sync.rules.snapshot import Refusal
 
 REJOINED = ("role.26 superseded", "role.30")  # the rows by which a superseded primary becomes backup
-TRIED_AGAIN = (SyncStatus.FAILED, SyncStatus.CANCELLED)  # how a data-sync ended that is not left until the next is due
+# How a data-sync ended that is not left until the next is due. What lost recordings end goes on without them then.
+TRIED_AGAIN = (SyncStatus.FAILED, SyncStatus.CANCELLED)
+GOES_ON = (Refusal.RECORDING_LOST.value, Refusal.RECORDING_LOST_HERE.value)
 
 
 def observe(
@@ -53,8 +56,8 @@ def _has_rejoined_since(last: SyncRun | None) -> bool:
 
 def _failures_in_a_row() -> int:
     """How many data-syncs have failed since one ended otherwise, as far as that makes a difference."""
-    ends = SyncRun.objects.order_by("-started_at").values_list("status", flat=True)[: due.MOST_COUNTED_FAILURES]
-    return len(list(takewhile(lambda status: status in TRIED_AGAIN, ends)))
+    ends = SyncRun.objects.order_by("-started_at").values_list("status", "code")[: due.MOST_COUNTED_FAILURES]
+    return len(list(takewhile(lambda end: end[0] in TRIED_AGAIN or end[1] in GOES_ON, ends)))
 
 
 def _is_sync_due(relationship: FailoverRelationship) -> bool:
@@ -67,6 +70,6 @@ def _is_sync_due(relationship: FailoverRelationship) -> bool:
         established_at=relationship.established_at,
         last_started_at=last.started_at if last else None,
         interval=wishes.data_sync_interval,
-        failures=_failures_in_a_row() if last is not None and last.status in TRIED_AGAIN else 0,
+        failures=_failures_in_a_row(),
         first_delay=dt.timedelta(seconds=settings.FIRST_SYNC_DELAY_SECONDS),
     )

@@ -153,6 +153,7 @@ class _Pull:
     def _round(self) -> bool:
         """Whether the primary has more; nobody waits for one that has numbered nothing."""
         self._progress.stage(SyncStage.MANIFEST)
+        self._run.root, self._short.settings_wait = "", False
         manifest, mine = self._begin()
         marks.heed(manifest.marks)  # the first thing: only then it is known which numbers are taken
         if marks.seal_all() and not manifest.snapshot_id:

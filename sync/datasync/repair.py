@@ -163,12 +163,16 @@ def _tried(rows: Sequence[DamagedFile]) -> None:
 
 
 def _is_settled(row: DamagedFile) -> bool:
-    """Whether there is nothing to mend any more: no row needs the file, or somebody has stored it again."""
+    """Whether there is nothing to mend any more: no row needs the file, or it is whole.
+
+    Somebody has stored it again, or it could not be read only for a moment.
+    """
     if damaged.name_of(row.blob_id) is None:
         return _end(row, RepairState.GONE)
     try:
         stored = blobs.path(row.blob_id).stat()
-        if row.problem == FileProblem.MISSING or stored.st_mtime > row.found_at.timestamp():
+        is_doubtful = row.tried_at is None or row.problem == FileProblem.MISSING
+        if is_doubtful or stored.st_mtime > row.found_at.timestamp():  # what is surely damaged is not read each time
             blobs.verify(row.blob_id)
             return _end(row, RepairState.REPAIRED)
     except (blobs.BlobError, OSError):

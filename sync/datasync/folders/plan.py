@@ -35,12 +35,12 @@ class Waiting:
 
     @property
     def fingerprint(self) -> str:
-        """What an agreement to exactly this is known by; "" where nothing waits."""
+        """What an agreement to exactly these contents is known by; "" where nothing waits."""
         if not self.delete and not self.replace:
             return ""
         listed = ((mark, item) for mark, files in (("", self.delete), ("/", self.replace)) for item in files.items())
-        doomed = (mark + join(path, entry.name) for mark, (path, entries) in listed for entry in entries)
-        return brake.fingerprint_of(path.encode("utf-8", "backslashreplace").decode() for path in doomed)
+        doomed = (f"{mark}{join(path, entry.name)}\0{entry.digest}" for mark, (path, all_) in listed for entry in all_)
+        return brake.fingerprint_of(one.encode("utf-8", "backslashreplace").decode() for one in doomed)
 
 
 @dataclass

@@ -129,10 +129,14 @@ class _FolderPull:
             theirs, mine = self._look(root, manifest)
             crash.point("folder looked")
             if theirs.root == mine.root:
-                return self._equal(manifest, mine)
-            writer = Writer(root, manifest, report=self._report, progress=self._progress)
-            stack.callback(writer.close)
-            return self._differing(root, manifest, theirs, mine, writer)
+                outcome = self._equal(manifest, mine)
+            else:
+                writer = Writer(root, manifest, report=self._report, progress=self._progress)
+                stack.callback(writer.close)
+                outcome = self._differing(root, manifest, theirs, mine, writer)
+        # Used or not: what waits another time is agreed to anew.
+        FolderPlace.objects.filter(name=self._folder.name, agreed=self._place.agreed).update(agreed="")
+        return outcome
 
     # --- looking --------------------------------------------------------------------------------------------------
 
@@ -186,8 +190,7 @@ class _FolderPull:
         not_followed = self._report.count
         plan = plan_of(theirs, mine, manifest, self._entries(theirs, mine), is_union=self._is_union)
         waiting = plan.waiting(mine.files)
-        is_agreed = self._place.agreed == waiting.fingerprint
-        held = not is_agreed and bool(waiting.fingerprint)
+        held = bool(waiting.fingerprint) and self._place.agreed != waiting.fingerprint
         if held:
             plan.leave(waiting)
         _check_space(root, needed_bytes(plan, theirs), plan.wanted(theirs))
@@ -211,8 +214,6 @@ class _FolderPull:
         crash.point("folder told")
         if is_complete:
             manifest.state(**{AGREED: theirs.root})
-        if waiting.fingerprint and is_agreed:
-            FolderPlace.objects.filter(name=self._folder.name).update(agreed="")
         return outcome
 
     def _entries(self, theirs: Theirs, mine: Tree) -> Iterator[tuple[str, int, dict[str, Entry]]]:

@@ -77,6 +77,29 @@ def test_what_the_old_primary_alone_has_stays_until_somebody_agrees(both: Both) 
     assert both.sync().files == 1, "from now on without asking"
 
 
+def test_an_agreement_does_not_hold_for_what_is_written_after_it(both: Both) -> None:
+    """It was given while the backup waited; then this appliance was primary, and came back."""
+    write(both.source, a_txt="one", b_txt="two")
+    both.sync()
+    write(both.target, a_txt="by hand")
+    both.agree(both.sync())
+    write(both.target, a_txt="the only copy")
+    held = both.sync()
+    assert (held.state, held.held_replaced) == (FolderState.HELD, 1)
+    assert both.here()["a.txt"] == b"the only copy"
+
+
+def test_an_agreement_that_was_not_needed_any_more_is_forgotten(both: Both) -> None:
+    write(both.source, a_txt="one", b_txt="two")
+    both.sync()
+    write(both.target, a_txt="by hand")
+    both.agree(both.sync())
+    write(both.target, a_txt="newer")
+    write(both.source, a_txt="newer")
+    both.sync()
+    assert both.kept.agreed == ""
+
+
 def test_it_waits_too_where_not_everything_had_been_copied_before(both: Both) -> None:
     write(both.source, a_txt="one", b_txt="two")
     both.sync()
