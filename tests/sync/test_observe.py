@@ -52,6 +52,7 @@ def test_what_the_next_data_sync_goes_on_without_is_no_reason_to_wait(
 ) -> None:
     pair.backup()
     FailoverRelationship.objects.update(established_at=timezone.now() - dt.timedelta(hours=1))
+    SyncRun.objects.all().delete()
     pair.sync_run(status=status, code=code)
     SyncRun.objects.update(started_at=timezone.now() - dt.timedelta(seconds=21))
     assert is_sync_due() is is_due
